@@ -1,0 +1,54 @@
+"""What all commands share: options in both spellings, the log's first line, errors as sentences, exit codes."""
+
+import argparse
+import errno
+import sys
+from collections.abc import Callable, Sequence
+
+from msrs.errors import MsrsError
+from msrs.log import LOGGER, log_start, start_log
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser that takes `--stop-stage` and `--stop_stage` alike, never an abbreviation, and shows defaults."""
+
+    def __init__(self, prog: str, description: str):
+        formatter = argparse.ArgumentDefaultsHelpFormatter
+        super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=formatter)
+
+    def parse_known_args(self, args=None, namespace=None):
+        """As argparse, with underscores in option names read as dashes."""
+        words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args([self._dashed(word) for word in words], namespace)
+
+    @staticmethod
+    def _dashed(word: str) -> str:
+        if not word.startswith("--"):
+            return word
+        name, equals, value = word.partition("=")
+        return name.replace("_", "-") + equals + value
+
+
+def run_command(
+    parser: CommandParser, work: Callable[[argparse.Namespace], int | None], argv: Sequence[str] | None
+) -> int:
+    """Parse `argv` (None: the process's), log the first line, do the work. Returns: the exit code.
+
+    0 on success or what `work` returns; 1 on an expected failure, told in a sentence; 130 on Ctrl-C.
+    """
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = parser.parse_args(arguments)
+    start_log()
+    log_start(parser.prog, arguments)
+    try:
+        return work(options) or 0
+    except MsrsError as error:
+        LOGGER.error("%s", error)
+    except KeyboardInterrupt:
+        LOGGER.error("stopped by the user; the same command goes on from here")
+        return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        LOGGER.error("%s: the disk is full; free some space and run the same command again", error.filename or "output")
+    return 1

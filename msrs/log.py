@@ -1,0 +1,58 @@
+"""Logs and progress: plain lines to standard error, a bar on a terminal, a line every half minute in a file."""
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from msrs.environment import git_revision
+
+T = TypeVar("T")
+LOGGER = logging.getLogger("msrs")
+LINE_SECONDS = 30.0
+
+
+def start_log(level: int = logging.INFO) -> None:
+    """Send the package's log to standard error; calling it again changes nothing but the level."""
+    if not LOGGER.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        LOGGER.addHandler(handler)
+        LOGGER.propagate = False
+    LOGGER.setLevel(level)
+
+
+def log_to_file(path: str | Path) -> logging.Handler:
+    """Append the log to a file as well. Returns: the handler, for `LOGGER.removeHandler`."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    LOGGER.addHandler(handler)
+    return handler
+
+
+def log_start(command: str, arguments: list[str]) -> None:
+    """The first line of every command: what was typed, version and git revision."""
+    import msrs
+
+    LOGGER.info("%s %s (msrs %s, git %s)", command, shlex.join(arguments), msrs.__version__, git_revision())
+
+
+def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
+    """Yield `items`; show a bar on a terminal, else log a line every 30 seconds with the rate and the time left."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, total=total, desc=what, unit="", dynamic_ncols=True, leave=False)
+        return
+    start = shown = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - shown >= LINE_SECONDS:
+            left = (now - start) / done * (total - done)
+            LOGGER.info("%s: %d of %d, %.1f a second, %.0f s left", what, done, total, done / (now - start), left)
+            shown = now
+        yield item

@@ -1,0 +1,49 @@
+"""Files are whole or absent, and a full disk is told as such."""
+
+import errno
+
+import pytest
+
+from msrs.errors import DataError
+from msrs.files import atomic_path, read_lines, write_text
+from msrs.stage_mark import StageMark
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "list"
+    write_text(path, "old\n")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old\n"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["list"]
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path):
+    with pytest.raises(DataError, match=r"list: the disk is full"), atomic_path(tmp_path / "list") as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lines_end_at_newlines_alone(tmp_path):
+    path = tmp_path / "text"
+    path.write_bytes("a b\r\nc\u2028d\n".encode())
+    assert read_lines(path) == ["a b", "c\u2028d"]
+    path.write_bytes(b"fine\n\xff\n")
+    with pytest.raises(DataError, match=r"text:2: not UTF-8"):
+        read_lines(path)
+
+
+def test_a_mark_knows_what_changed(tmp_path):
+    source = tmp_path / "input"
+    source.write_text("1")
+    mark = StageMark(tmp_path, "crop", [source], {"size": 96})
+    assert mark.reason_to_run() == "not done before"
+    mark.write()
+    assert StageMark(tmp_path, "crop", [source], {"size": 96}).reason_to_run() is None
+    assert "option size" in StageMark(tmp_path, "crop", [source], {"size": 88}).reason_to_run()
+    source.write_text("2")
+    assert str(source) in StageMark(tmp_path, "crop", [source], {"size": 96}).reason_to_run()
+    mark.clear()
+    assert mark.reason_to_run() == "not done before"
