@@ -1,0 +1,1 @@
+"""Whole recognisers, put together from front-ends, encoders, fusion, decoder and CTC."""

@@ -1,0 +1,26 @@
+"""The optimiser of the weights."""
+
+import torch
+from torch import nn
+
+from msrs.config import config
+
+
+@config
+class OptimizerConfig:
+    """AdamW (Loshchilov and Hutter, ICLR 2019)."""
+
+    lr: float = 1e-3  # peak learning rate
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.03  # matrices and kernels only: norms, biases and gains are left alone
+    eps: float = 1e-8
+
+
+def make_optimizer(model: nn.Module, options: OptimizerConfig) -> torch.optim.AdamW:
+    """AdamW over all parameters that want a gradient; weight decay on those of two or more dimensions."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, eps=options.eps)
