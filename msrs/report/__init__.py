@@ -1,0 +1,1 @@
+"""Reports: the page of results and the curves of a training."""

@@ -1,0 +1,104 @@
+"""The picture of a training: losses, dev errors, learning rate and density from metrics.jsonl."""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msrs.errors import DataError
+from msrs.files import atomic_path, read_lines
+from msrs.log import LOGGER
+from msrs.report.chart import Line, Panel, draw_panels
+
+# Title -> (last word of the metric's name, how the y axis runs).
+PANELS = {
+    "Loss": (r"loss", {"is_log": True}),
+    "Errors on dev (%)": (r"wer|cer", {"from_zero": True}),
+    "Learning rate": (r"lr|learning_rate", {"from_zero": True}),
+    "Density of masked weights": (r"density", {"from_zero": True}),
+}
+STEEP = 8.0  # a logarithmic axis is taken where the largest value is so many times the smallest
+
+
+def read_metrics(path: str | Path) -> dict[str, dict[int, float]]:
+    """Values by name and update: `{"dev/loss": {100: 2.3, ...}, ...}`.
+
+    A line is a JSON object with `num_updates` and numbers, by name (`dev_wer`), in groups
+    (`{"dev": {"wer": 2.3}}`) or of a kind (`{"kind": "dev", "wer": 2.3}`);
+    other values are passed over, and so are lines without `num_updates`. Where a training went back to a checkpoint,
+    the later line counts. Raises: DataError with file:line; a last line cut short by a kill is passed over.
+    """
+    metrics: dict[str, dict[int, float]] = {}
+    lines = read_lines(path)
+    for number, line in enumerate(lines, start=1):
+        try:
+            values = json.loads(line)
+        except ValueError:
+            if number == len(lines):
+                break
+            raise DataError(f"{path}:{number}: not a line of JSON.") from None
+        if not isinstance(values, dict) or "num_updates" not in values:
+            continue
+        update = int(values.pop("num_updates"))
+        kind = values.pop("kind", None)
+        for name, value in _flatten(values, f"{kind}/" if kind else ""):
+            metrics.setdefault(name, {})[update] = value
+    return metrics
+
+
+def _flatten(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, float]]:
+    """Names and numbers of nested groups.
+
+    >>> _flatten({"lr": 1e-3, "dev": {"wer": 5, "best": True}, "note": "x"})
+    [('lr', 0.001), ('dev/wer', 5.0)]
+    """
+    result = []
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            result += _flatten(value, f"{prefix}{key}/")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            result.append((prefix + key, float(value)))
+    return result
+
+
+def choose_panels(metrics: Mapping[str, Mapping[int, float]]) -> list[Panel]:
+    """The panels for which there are values, each with its lines sorted by name."""
+    panels = []
+    for title, (ending, axis) in PANELS.items():
+        lines = [
+            Line(_label(name), sorted(values), [values[x] for x in sorted(values)])
+            for name, values in sorted(metrics.items())
+            if re.search(rf"(?:^|[/._])(?:{ending})$", name) and any(map(math.isfinite, values.values()))
+        ]
+        if lines:
+            panels.append(Panel(title, lines, "updates", **_axis(lines, axis)))
+    return panels
+
+
+def _axis(lines: Sequence[Line], axis: Mapping[str, bool]) -> dict[str, bool]:
+    """The axis wanted; a logarithmic one only where values are positive and differ much."""
+    values = [y for line in lines for y in line.y if math.isfinite(y)]
+    is_log = axis.get("is_log", False) and min(values) > 0 and max(values) > STEEP * min(values)
+    return {**axis, "is_log": is_log}
+
+
+def _label(name: str) -> str:
+    """A metric's name as words.
+
+    >>> _label("dev/wer"), _label("train_ctc_loss")
+    ('dev WER', 'train ctc loss')
+    """
+    words = re.split(r"[/._]", name)
+    return " ".join(word.upper() if word in ("wer", "cer") else word for word in words)
+
+
+def draw_curves(metrics_path: str | Path, image_path: str | Path) -> bool:
+    """Draw metrics.jsonl as a PNG file. Returns: False where there is nothing to draw yet, which the log says."""
+    panels = choose_panels(read_metrics(metrics_path))
+    if not panels:
+        LOGGER.info("%s: no curves yet", metrics_path)
+        return False
+    with atomic_path(image_path) as temporary:
+        draw_panels(panels).save(temporary, format="PNG", optimize=True)
+    return True

@@ -1,0 +1,77 @@
+import json
+
+import pytest
+
+from msrs.errors import DataError, StageError
+from msrs.report.results import find_results, format_results, format_tables, write_results
+from msrs.score.result import score, write_score
+from msrs.text.normalise import RULE_SETS
+
+ENVIRONMENT = {
+    "msrs": "0.1.0",
+    "git": "abc-dirty",
+    "python": "3.11.7",
+    "system": "Linux",
+    "packages": {"torch": "2.13"},
+}
+
+
+@pytest.fixture
+def exp(tmp_path):
+    """Three scored sets, written in no particular order and dated by hand."""
+    sets = {"b/decode_beam/test": ("bin red", "2025-03-01"), "a/decode_greedy/test": ("bin blue", "2025-01-01")}
+    for name, (text, date) in (sets | {"a/decode_greedy/dev": ("", "2025-02-01")}).items():
+        folder = tmp_path / "exp" / name
+        scored = score({"s1-a": "bin blue"}, {"s1-a": text}, RULE_SETS["upper"])
+        record = {"command": f"./run.sh --tag {name[0]}", "environment": ENVIRONMENT, "options": {"beam_size": 10}}
+        write_score(folder, scored, record)
+        path = folder / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"date": date}), encoding="utf-8")
+    return tmp_path / "exp"
+
+
+def test_rows_are_sorted(exp):
+    labels = [row.labels for row in find_results(exp)]
+    assert labels == [("a", "greedy", "dev"), ("a", "greedy", "test"), ("b", "beam", "test")]
+
+
+def test_page(exp):
+    page = format_results(find_results(exp))
+    lines = page.split("\n")
+    assert "- date: `2025-03-01`" in lines
+    assert "- command: `./run.sh --tag b`" in lines
+    assert "- git revision: `abc-dirty`" in lines
+    wer = lines[lines.index("## WER") + 2 :][:5]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in wer]
+    assert cells[0] == ["exp", "decode", "set", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err [95 % CI]", "S.Err"]
+    assert cells[2][3:] == ["1", "2", "0.0 (0)", "0.0 (0)", "100.0 (2)", "0.0 (0)", "100.0 [100.0, 100.0]", "100.0 (1)"]
+    assert cells[3][3:] == ["1", "2", "100.0 (2)", "0.0 (0)", "0.0 (0)", "0.0 (0)", "0.0 [0.0, 0.0]", "0.0 (0)"]
+    assert cells[4][:4] == ["b", "beam", "test", "1"]
+    cer = lines[lines.index("## CER") + 2 :][:5]
+    assert "Chr" in cer[0]
+    assert cer[3].split("|")[5].strip() == "8"
+    assert "# a/greedy/dev, a/greedy/test\n./run.sh --tag a\n# b/beam/test\n./run.sh --tag b\n" in page
+    assert "| upper | beam_size=10 |" in page
+
+
+def test_page_depends_on_the_results_alone(exp, tmp_path):
+    tables = write_results(exp, tmp_path / "one.md")
+    assert tables == format_tables(find_results(exp))
+    write_results(exp, tmp_path / "two.md")
+    assert (tmp_path / "one.md").read_bytes() == (tmp_path / "two.md").read_bytes()
+    assert (tmp_path / "one.md").read_text(encoding="utf-8") == format_results(find_results(exp))
+
+
+def test_terminal(exp):
+    lines = format_tables(find_results(exp)).split("\n")
+    assert lines[0] == "WER"
+    assert lines[1].split()[:5] == ["exp", "decode", "set", "Snt", "Wrd"]
+    assert lines[3].startswith("a    greedy  dev ")
+
+
+def test_faults(exp, tmp_path):
+    with pytest.raises(StageError, match="no scored set"):
+        find_results(tmp_path / "nowhere")
+    (exp / "a/decode_greedy/dev/result.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="dev/result.json: not a result of msrs-score"):
+        find_results(exp)
