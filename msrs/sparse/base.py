@@ -1,0 +1,267 @@
+"""The one interface of all sparse methods, attached to a model from outside.
+
+Masked parameters stay ordinary parameters of the model under their own names, and no autograd runs through masks. In
+the trainer's loop:
+
+    method.attach(model, total_steps, steps_per_epoch, seed)
+    if method.num_prepare_batches: method.prepare(batches, loss_fn)
+    for step in range(total_steps):
+        method.before_forward(step)              # the parameters now hold the effective weights w~
+        loss.backward()                          # once or more (accumulation); parameter.grad = dL/dw~, summed over ranks
+        method.after_backward(step)              # the parameters hold theta again, parameter.grad = dL/dtheta
+        clip, optimizer.step()                   # may be skipped, and after_step with it, when gradients are not finite
+        method.after_step(step, optimizer)       # logits, masks, exact zeros; ends the phase when its time has come
+        method.end_epoch(epoch, optimizer)       # at the end of each epoch
+    with method.applied(): evaluate, average, export
+
+A method's life has three phases: `search` (its mask acts and may move), then `sparse` (the mask stands, zeros stay
+zero) or `dense` (all weights free, the method does nothing more).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, Literal
+
+import pydantic
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from msrs.config import config
+from msrs.errors import TrainingError
+from msrs.sparse.selection import BLOCKS, choose_parameters
+from msrs.sparse.stats import density_stats
+from msrs.sparse.zeros import Swap, mask_gradients, mask_moments, mask_weights
+
+logger = logging.getLogger(__name__)
+
+SEARCH, SPARSE, DENSE = "search", "sparse", "dense"
+Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+Count = Annotated[int, pydantic.Field(ge=1)]
+Positive = Annotated[float, pydantic.Field(gt=0)]
+
+
+class SparseMethod:
+    """What every method shares: the choice of parameters, the phases, the finish, exact zeros, saving."""
+
+    num_prepare_batches = 0  # batches that `prepare` wants to see before step 0
+
+    @config
+    class Config:
+        """Keys that all methods take."""
+
+        type: str = "base"
+        # Names of masked parameters, as patterns with * and ?; the default is all matrices and 1x1 convolutions of
+        # encoder and decoder blocks. Norms, biases, embeddings, depthwise kernels and output heads outside are never
+        # masked.
+        include: tuple[str, ...] = BLOCKS
+        exclude: tuple[str, ...] = ()
+        frontends: bool = False  # mask the front-ends' convolutions and matrices too
+        target_density: Share = 0.5  # share of the masked parameters that stay
+        min_density: Share = 0.0  # no tensor keeps a smaller share than this
+        epochs: Positive | None = None  # length of the phase in which the mask acts; null: the whole run
+        steps: Count | None = None  # the same in steps, in place of `epochs`
+        finish: Literal["dense", "sparse"] = "sparse"  # then: free all weights, or keep the zeros
+
+    def __init__(self, config: Any):
+        self.config = config
+        self.params: dict[str, nn.Parameter] = {}
+        self.mask: dict[str, Tensor] = {}
+        self.phase = DENSE
+        self.step = 0
+        self.flips = 0.0
+        self._previous: dict[str, Tensor] = {}
+        self._has_begun = False
+        self.swap = Swap()
+
+    # What the trainer calls.
+
+    def attach(self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int) -> None:
+        """Choose the parameters of `model` (not wrapped in DDP) and start the mask phase.
+
+        Raises: ConfigError where patterns name nothing or the phase is longer than the run.
+        """
+        config = self.config
+        self.params = choose_parameters(model, config.include, config.exclude, config.frontends)
+        self.total_steps, self.steps_per_epoch, self.seed = total_steps, steps_per_epoch, seed
+        self.num_steps = config.steps or (round(config.epochs * steps_per_epoch) if config.epochs else total_steps)
+        if self.num_steps > total_steps:
+            logger.warning("The mask phase (%d steps) is cut to the run's %d steps.", self.num_steps, total_steps)
+        self.num_steps = min(max(self.num_steps, 1), total_steps)
+        self.phase = SEARCH
+        with torch.no_grad():
+            self.mask = {name: torch.ones_like(p, dtype=torch.bool) for name, p in self.params.items()}
+            self.start(model)
+        self._has_begun = False
+
+    def prepare(self, batches: Iterable[Any], loss_fn: Callable[[Any], Tensor]) -> None:
+        """See `num_prepare_batches` batches before step 0; `loss_fn(batch)` gives the loss of the unwrapped model."""
+
+    def before_forward(self, step: int) -> None:
+        """Put the effective weights in place of theta; once a step, before the first micro-batch."""
+        self.step = step
+        if self.phase == SEARCH:
+            with torch.no_grad():
+                if not self._has_begun:
+                    self.begin()
+                    self._previous = {name: m.clone() for name, m in self.masks().items()}
+                    self._has_begun = True
+                self.show(step)
+
+    def after_backward(self, step: int) -> None:
+        """Put theta back and turn dL/dw~ in `.grad` into dL/dtheta; unscaled, all-reduced gradients are expected."""
+        with torch.no_grad():
+            self.swap.restore(self.params)
+            if self.phase == SEARCH:
+                self.read_gradients(step)
+            elif self.phase == SPARSE:
+                mask_gradients(self.params, self.mask)
+
+    def after_step(self, step: int, optimizer: Optimizer | None) -> None:
+        """Update the method's own state after the optimiser's step; ends the phase after its last step."""
+        with torch.no_grad():
+            if self.phase == SEARCH:
+                self.update(step, optimizer)
+                if self.phase == SEARCH and step + 1 >= self.num_steps:
+                    self.finish(optimizer)
+            elif self.phase == SPARSE:
+                mask_weights(self.params, self.mask)
+
+    def end_epoch(self, epoch: int, optimizer: Optimizer | None) -> None:
+        """Count the flips of the epoch; a method may end its phase on them."""
+        if self.phase != SEARCH:
+            self.flips = 0.0
+            return
+        with torch.no_grad():
+            masks = self.masks()
+            total = sum(m.numel() for m in masks.values())
+            self.flips = sum(int((m != self._previous[name]).sum()) for name, m in masks.items()) / total
+            self._previous = {name: m.clone() for name, m in masks.items()}
+            self.judge_epoch(epoch, optimizer)
+
+    def finish(self, optimizer: Optimizer | None) -> None:
+        """End the phase: masked weights become exactly zero, with their moments; then `config.finish` says what is free."""
+        with torch.no_grad():
+            self.before_finish()
+            self.mask = {name: m.clone() for name, m in self.masks().items()}
+            self.release()
+            mask_weights(self.params, self.mask)
+            mask_moments(optimizer, self.params, self.mask)
+        self.phase = DENSE if self.config.finish == "dense" else SPARSE
+        self._previous = {}
+        logger.info(
+            "The mask phase of %s ends after step %d at density %.4f; from here the model is %s.",
+            self.config.type, self.step + 1, self.density(), self.phase,
+        )  # fmt: skip
+
+    def masks(self) -> dict[str, Tensor]:
+        """Name -> bool tensor, True where a weight stays: the mask now, or after the phase the one that it found."""
+        return self.mask
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside, the parameters hold the effective weights: for evaluation, averages and export."""
+        if self.phase != SEARCH or self.swap.theta or not self._has_begun:
+            yield
+            return
+        with torch.no_grad():
+            self.show(self.step, is_training=False)
+        try:
+            yield
+        finally:
+            self.swap.restore(self.params)
+
+    def stats(self) -> dict[str, float]:
+        """Plain numbers for the log: density overall, by block and by type of module, flips of the last epoch."""
+        if not self.params:
+            return {}
+        numbers = {"density": self.density(), "flips": self.flips, "is_searching": float(self.phase == SEARCH)}
+        return numbers | density_stats(self.masks())
+
+    def density(self) -> float:
+        """Share of the chosen parameters that the mask keeps."""
+        masks = self.masks()
+        return sum(int(m.sum()) for m in masks.values()) / max(sum(m.numel() for m in masks.values()), 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs, as tensors and plain values."""
+        return {
+            "type": self.config.type,
+            "phase": self.phase,
+            "step": self.step,
+            "flips": self.flips,
+            "has_begun": self._has_begun,
+            "mask": dict(self.mask),
+            "previous": dict(self._previous),
+            "search": self.search_state() if self.phase == SEARCH else {},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`; call after `attach` on the same model. Raises: TrainingError on another method's."""
+        if state["type"] != self.config.type:
+            raise TrainingError(
+                f"The checkpoint was written by the sparse method {state['type']!r}, the configuration says "
+                f"{self.config.type!r}; resume with the same method."
+            )
+        self.phase, self.step, self.flips = state["phase"], state["step"], state["flips"]
+        self._has_begun = state["has_begun"]
+        self.mask = self.to_devices(state["mask"])
+        self._previous = self.to_devices(state["previous"])
+        if self.phase == SEARCH:
+            self.load_search_state(state["search"])
+        else:
+            self.release()
+
+    # What a method writes.
+
+    def start(self, model: nn.Module) -> None:
+        """Make the method's state; `self.params` is set, their values are not to be changed yet."""
+
+    def begin(self) -> None:
+        """Change theta at the start; called once in a run's life, before its first step and after `prepare`."""
+
+    def show(self, step: int, is_training: bool = True) -> None:
+        """Put effective weights in place by `self.swap`; a method that keeps theta itself masked has nothing to do."""
+
+    def read_gradients(self, step: int) -> None:
+        """Turn dL/dw~ into the gradients of theta and of the method's own state; theta is already back."""
+
+    def update(self, step: int, optimizer: Optimizer | None) -> None:
+        """Move the mask."""
+
+    def judge_epoch(self, epoch: int, optimizer: Optimizer | None) -> None:
+        """End the phase early where the method has a reason to."""
+
+    def before_finish(self) -> None:
+        """Change theta and the mask so that theta * mask is what the model goes on with."""
+
+    def release(self) -> None:
+        """Drop the memory of the search."""
+
+    def search_state(self) -> dict[str, Any]:
+        """The method's own part of `state_dict` during the search."""
+        return {}
+
+    def load_search_state(self, state: dict[str, Any]) -> None:
+        """Counterpart of `search_state`."""
+
+    def to_devices(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Copies of saved tensors on the devices of the parameters that they belong to. Raises: TrainingError."""
+        unknown = sorted(set(tensors) - set(self.params))
+        if unknown:
+            raise TrainingError(f"The checkpoint masks {unknown[0]}, which this model does not mask.")
+        return {name: value.to(self.params[name].device, copy=True) for name, value in tensors.items()}
+
+
+class NoSparsity(SparseMethod):
+    """The dense model, untouched."""
+
+    @config
+    class Config:
+        """Nothing to set."""
+
+        type: Literal["none"] = "none"
+
+    def attach(self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int) -> None:
+        """Nothing is chosen."""

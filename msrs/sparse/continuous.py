@@ -1,0 +1,54 @@
+"""Continuous sparsification: MSRS's parametrisation with one temperature, a penalty on the mask itself, no clamp."""
+
+from typing import Literal
+
+from torch.optim import Optimizer
+
+from msrs.config import config
+from msrs.sparse.base import Count, Positive, Share
+from msrs.sparse.msrs import Msrs
+from msrs.sparse.schedules import Temperature
+
+
+class ContinuousSparsification(Msrs):
+    """Continuous sparsification, "Winning the Lottery with Continuous Sparsification" (Savarese, Silva, Maire, NeurIPS 2020).
+
+    Mask sigma(beta s), beta from 1 to 200 geometrically (once an epoch in the code, `forward.per_epoch`), penalty
+    lambda * sum(mask), logits from s0 = 0, the mask divided by sigma(s0); at the end 1[s > 0]. In the paper s has its own
+    SGD without decay and lambda = 1e-8 is fixed, which does not carry over to Adam: lambda is calibrated here. With
+    `rounds` > 1 each round ends in s <- min(beta s, s0) and beta starts anew; weights are not rewound.
+    """
+
+    @config
+    class Config(Msrs.Config):
+        """Continuous sparsification; further keys are those of msrs."""
+
+        type: Literal["continuous"] = "continuous"
+        epochs: Positive | None = None
+        stop_flips: Share = 0.0
+        finish: Literal["dense", "sparse"] = "sparse"
+        min_density: Share = 0.0
+        backward: Temperature | None = None
+        phi_start: float = 0.0
+        phi_clamp: Positive | None = None
+        penalty: Literal["linear", "sigmoid"] = "sigmoid"
+        rounds: Count = 1  # the phase is cut into as many parts of equal length
+
+    def round_steps(self) -> int:
+        """Steps of one round."""
+        return max(1, self.num_steps // self.config.rounds)
+
+    def temperatures(self, step: int) -> tuple[float, float]:
+        """(l_f, l_b), the same number, at a step inside its round."""
+        length = self.round_steps()
+        step = step - min(step // length, self.config.rounds - 1) * length
+        forward = self.config.forward.value(step, length, self.steps_per_epoch)
+        backward = self.config.backward
+        return forward, backward.value(step, length, self.steps_per_epoch) if backward else forward
+
+    def update(self, step: int, optimizer: Optimizer | None) -> None:
+        """Move the logits; between rounds set the decided ones back to their start."""
+        super().update(step, optimizer)
+        if (step + 1) % self.round_steps() == 0 and (step + 1) // self.round_steps() < self.config.rounds:
+            for gate in self.logits.gates.values():
+                gate.phi.data.mul_(self.temperatures(step)[0]).clamp_(max=self.config.phi_start)

@@ -1,0 +1,36 @@
+"""A mask on disk: what a run found, for the runs that are to be compared with it."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from msrs.errors import ConfigError
+from msrs.files import atomic_path
+
+
+def save_masks(masks: dict[str, Tensor], path: str | Path) -> None:
+    """Write name -> bool tensor as an `.npz` of packed bits with the shapes beside them."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, mask in masks.items():
+        arrays[f"bits/{name}"] = np.packbits(mask.detach().cpu().numpy())
+        arrays[f"shape/{name}"] = np.array(mask.shape, dtype=np.int64)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_masks(path: str | Path) -> dict[str, Tensor]:
+    """Name -> bool tensor. Raises: ConfigError where the file is missing or something else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            shapes = {key[len("shape/") :]: tuple(file[key]) for key in file.files if key.startswith("shape/")}
+            masks = {
+                name: np.unpackbits(file[f"bits/{name}"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+                for name, shape in shapes.items()
+            }
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"sparse.masks: {path} is not a mask file ({error}); a finished run writes one.") from None
+    if not masks:
+        raise ConfigError(f"sparse.masks: {path} holds no mask.")
+    return {name: torch.from_numpy(mask) for name, mask in masks.items()}

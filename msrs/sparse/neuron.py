@@ -1,0 +1,58 @@
+"""MSRS over whole units: one logit a feed-forward unit, head or channel, for a physically narrower model."""
+
+import torch
+from torch import Tensor, nn
+
+from msrs.errors import ConfigError
+from msrs.sparse.gates import WeightGate
+from msrs.sparse.units import UnitGroup, find_units, spread_columns, sum_columns
+
+
+class UnitGate(WeightGate):
+    """One logit a unit; the mask multiplies the columns of the outgoing matrix, that is the unit's output.
+
+    After batch norm and activation, therefore, which would revive a zero that came in. `cost` weighs the penalty by the
+    unit's number of parameters, relative to the mean over all units.
+    """
+
+    def __init__(self, group: UnitGroup, theta: Tensor, phi_start: float, weight: int):
+        self.group, self.weight, self.shape = group, weight, theta.shape
+        super().__init__(group.outgoing, theta, phi_start)
+
+    def start_logits(self, theta: Tensor, phi_start: float) -> Tensor:
+        """One a unit."""
+        return torch.full((self.group.count,), phi_start, dtype=torch.float32, device=theta.device)
+
+    def spread(self, mask: Tensor) -> Tensor:
+        """Over the columns."""
+        return spread_columns(mask, self.group.width, len(self.shape))
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Summed over the unit's columns."""
+        return sum_columns(values, self.group.width)
+
+    def binary(self) -> Tensor:
+        """1[phi > 0] over the matrix, bool."""
+        return self.spread(self.phi.data > 0).expand(self.shape).clone()
+
+    def keep_at_least(self, share: float, margin: float) -> None:
+        """At least one unit stays."""
+        super().keep_at_least(max(share, 1 / self.phi.numel()), margin)
+
+
+def make_unit_gates(model: nn.Module, params: dict[str, nn.Parameter], phi_start: float) -> dict[str, UnitGate]:
+    """A gate for each group whose outgoing matrix is among `params`. Raises: ConfigError where there is none."""
+    groups = [group for group in find_units(model) if group.outgoing in params]
+    if not groups:
+        raise ConfigError(
+            "sparse.granularity: neuron finds no feed-forward units, heads or channels among the chosen parameters; "
+            "use weight, or widen sparse.include."
+        )
+    costs = {group.outgoing: group.cost(model) for group in groups}
+    mean = sum(costs[g.outgoing] * g.count for g in groups) / sum(g.count for g in groups)
+    gates = {}
+    for group in groups:
+        gate = UnitGate(group, params[group.outgoing].data, phi_start, costs[group.outgoing])
+        gate.cost = costs[group.outgoing] / mean
+        gates[group.outgoing] = gate
+    return gates

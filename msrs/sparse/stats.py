@@ -1,0 +1,95 @@
+"""What gradients tell: norms by tensor and block, dead entries, signal to noise over micro-batches."""
+
+import torch
+from torch import Tensor, nn
+
+from msrs.sparse.selection import kind_of, layer_of
+
+TINY = 1e-8  # Adam's epsilon: entries below it move slower than the rest
+
+
+def density_stats(masks: dict[str, Tensor]) -> dict[str, float]:
+    """Density by block (`density/block/NAME`) and by type of module (`density/type/NAME`)."""
+    kept = {name: int(mask.sum()) for name, mask in masks.items()}
+    result = {}
+    for prefix, key_of in (("density/block/", layer_of), ("density/type/", kind_of)):
+        for key, names in grouped(list(masks), key_of).items():
+            result[prefix + key] = sum(kept[n] for n in names) / sum(masks[n].numel() for n in names)
+    return result
+
+
+def grouped(names, key_of) -> dict[str, list[str]]:
+    """Names by key, in order."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(key_of(name), []).append(name)
+    return groups
+
+
+class GradientWatch:
+    """Measures the gradients of one update before they are masked and clipped: those of the effective weights.
+
+        watch = GradientWatch(model)
+        for batch in micro_batches: loss(batch).backward(); watch.micro_batch()
+        numbers = watch.collect()            # before method.after_backward
+
+    Without `micro_batch` the numbers come without signal-to-noise ratios. It costs a copy of the gradients a micro-batch,
+    so watch every hundredth update or so. Args: model; its tensors of two and more dimensions are watched.
+    """
+
+    def __init__(self, model: nn.Module):
+        self.params = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and p.requires_grad}
+        self.before: dict[str, Tensor] = {}
+        self.power: dict[str, Tensor] = {}
+        self.count = 0
+
+    @torch.no_grad()
+    def micro_batch(self) -> None:
+        """After each micro-batch's backward: what it added to the gradients."""
+        self.count += 1
+        for name, p in self.params.items():
+            if p.grad is None:
+                continue
+            gradient = p.grad.float()
+            added = gradient - self.before[name] if name in self.before else gradient
+            self.power[name] = self.power.get(name, 0.0) + added.square().sum()
+            self.before[name] = gradient.clone()
+
+    @torch.no_grad()
+    def collect(self) -> dict[str, float]:
+        """The numbers, and a fresh start.
+
+        Returns: `grad_norm/NAME` of each tensor and block; `grad_tiny/BLOCK`, share of entries below 1e-8;
+        `grad_snr/NAME` of each tensor where two micro-batches or more were seen: |mean|^2 / mean |g_k - mean|^2.
+        """
+        squares, tiny, result = {}, {}, {}
+        for name, p in self.params.items():
+            if p.grad is not None:
+                squares[name] = float(p.grad.float().square().sum())
+                tiny[name] = int((p.grad.abs() < TINY).sum())
+        for name, square in squares.items():
+            result[f"grad_norm/{name}"] = square**0.5
+        for block, names in grouped(squares, layer_of).items():
+            result[f"grad_norm/{block}"] = sum(squares[n] for n in names) ** 0.5
+            result[f"grad_tiny/{block}"] = sum(tiny[n] for n in names) / sum(self.params[n].numel() for n in names)
+        if self.count > 1:
+            for name, power in self.power.items():
+                mean = squares[name] / self.count**2
+                noise = float(power) / self.count - mean
+                result[f"grad_snr/{name}"] = mean / max(noise, 1e-30)
+        self.before, self.power, self.count = {}, {}, 0
+        return result
+
+
+def mask_overlap(first: dict[str, Tensor], second: dict[str, Tensor]) -> dict[str, float]:
+    """How alike two masks are: |A and B| / |A or B| by tensor, and `chance/NAME`, what random ones of their densities have.
+
+    Of two random masks of density d it is d / (2 - d).
+    """
+    result = {}
+    for name in first:
+        a, b = first[name].double().mean(), second[name].double().mean()
+        both = (first[name] & second[name]).double().mean()
+        result[name] = float(both / (a + b - both).clamp_min(1e-30))
+        result[f"chance/{name}"] = float(a * b / (a + b - a * b).clamp_min(1e-30))
+    return result
