@@ -196,7 +196,7 @@ def _explain(cls: type, document: Document, item: dict[str, Any]) -> str:
 def _members(annotation: Any) -> list[type]:
     if getattr(annotation, "__metadata__", None):
         annotation = annotation.__origin__
-    arguments = [a for a in getattr(annotation, "__args__", ()) if a is not type(None)]
+    arguments = [a for a in getattr(annotation, "__args__", ()) if a not in (type(None), ...)]
     members = [member for argument in arguments for member in (_members(argument) or [argument])]
     return members or ([annotation] if dataclasses.is_dataclass(annotation) else [])
 

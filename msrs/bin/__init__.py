@@ -1,0 +1,1 @@
+"""The commands: each parses, calls one room, returns an exit code."""

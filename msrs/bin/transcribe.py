@@ -1,0 +1,57 @@
+"""msrs-transcribe: what is said in a video file, whatever its size and frame rate."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from msrs.command import CommandParser, run_command
+
+
+def parser() -> CommandParser:
+    """The options of msrs-transcribe."""
+    options = CommandParser("msrs-transcribe", "Print what is said in video files: face, mouth crop, model, text.")
+    add = options.add_argument
+    add("clips", nargs="+", metavar="CLIP", help="video file; for a model of sound alone, a sound file")
+    add("--model", required=True, metavar="EXP", help="experiment folder (stage 4), exp/<tag>")
+    add("--audio", metavar="FILE", help="sound of the one CLIP, where it is not in it")
+    add("--config", help="YAML with the options of the search, such as conf/decode.yaml")
+    add("--decode-args", nargs="*", default=[], metavar="KEY=VALUE", help='overrides, for example "beam_size=5"')
+    add("--checkpoint", default="average", help="name of a file in <EXP>/checkpoints without .pt, or a path")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    add("--nbest", type=int, default=1, help="lines a clip; more than one come with their scores")
+    return options
+
+
+def work(options: argparse.Namespace) -> int:
+    """Print a line a clip, its name before it where there are several. Returns: 1 where a clip could not be used."""
+    from msrs.api import Recognizer
+    from msrs.errors import ConfigError, MediaError
+    from msrs.log import LOGGER
+    from msrs.search.options import load_search
+
+    if options.audio and len(options.clips) > 1:
+        raise ConfigError("--audio belongs to one clip; give a single CLIP with it.")
+    words = [word for group in options.decode_args for word in group.split()]
+    search = load_search(options.config, [*words, f"nbest={options.nbest}"])
+    recognizer = Recognizer.from_experiment(options.model, search, options.checkpoint, options.device)
+    failures = 0
+    for clip in options.clips:
+        try:
+            transcripts = recognizer(clip, options.audio)
+        except MediaError as error:
+            LOGGER.error("%s", error)
+            failures += 1
+            continue
+        for one in transcripts:
+            score = [f"{one.hypothesis.score:.3f}"] if options.nbest > 1 else []
+            print(*([clip] if len(options.clips) > 1 else []), *score, one.text, sep="\t", flush=True)
+    return 1 if failures else 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns: the exit code."""
+    return run_command(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

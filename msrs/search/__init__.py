@@ -1,0 +1,1 @@
+"""Search: from an encoder's memory to ranked sentences."""
