@@ -73,7 +73,8 @@ class LogMel(nn.Module):
         frame_lengths = lengths // SAMPLES_PER_FRAME
         num_frames = audio.shape[1] // SAMPLES_PER_FRAME
         valid = length_mask(frame_lengths * SAMPLES_PER_FRAME, num_frames * SAMPLES_PER_FRAME)
-        mels = log_mel(audio[:, : valid.shape[1]] * valid, self.window, self.filters)
+        with torch.autocast(audio.device.type, enabled=False):  # energies span more than bfloat16 resolves
+            mels = log_mel(audio[:, : valid.shape[1]] * valid, self.window, self.filters)
         mask = length_mask(frame_lengths, num_frames)
         x = self.input_norm(mels.reshape(len(mels), num_frames, -1).transpose(1, 2), mask)
         x = self.dropout(F.silu(self.norm1(self.conv1(x), mask)))

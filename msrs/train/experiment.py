@@ -1,0 +1,123 @@
+"""An experiment folder around a training run: configuration, environment, checks before the first update."""
+
+import hashlib
+import json
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from msrs import config as configuration
+from msrs import environment
+from msrs.data.dataset import UtteranceDataset
+from msrs.errors import DataError
+from msrs.files import sha256, write_text
+from msrs.log import LOGGER, log_to_file
+from msrs.models.recogniser import Recogniser
+from msrs.nets.ctc import frames_needed
+from msrs.seeding import seed_everything
+from msrs.text.tokenizer import Tokenizer
+from msrs.train.options import TrainConfig
+from msrs.train.reporters import open_reporters
+from msrs.train.trainer import Trainer
+
+# What may change between a stop and a restart without changing what is computed.
+FREE_KEYS = ("show_utterances", "num_workers", "cache_megabytes", "save_every_updates", "average", "select_by")
+
+
+def train(
+    options: TrainConfig,
+    train_dir: Path,
+    dev_dir: Path,
+    tokens_dir: Path,
+    exp: Path,
+    device: str,
+    command: Sequence[str],
+) -> None:
+    """Train a recogniser in `exp`, or go on with the run that was stopped there.
+
+    Raises: StageError, DataError, ConfigError before the first update; TrainingError later.
+    """
+    tokenizer = Tokenizer.load(tokens_dir)
+    cache_bytes = options.train.cache_megabytes << 20
+    arguments = (tokenizer.encode, options.modality, options.augment, options.seed, cache_bytes)
+    train_set, dev_set = UtteranceDataset(train_dir, *arguments), UtteranceDataset(dev_dir, *arguments)
+    check_sets(train_set, dev_set)
+    keep_trainable(train_set, tokenizer)
+    exp.mkdir(parents=True, exist_ok=True)
+    handler = log_to_file(exp / "train.log")
+    seed_everything(options.seed)
+    model = Recogniser(options.model, options.modality, tokenizer.size).to(device)
+    fingerprint = fingerprint_of(options, [train_dir, dev_dir], tokens_dir)
+    trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint)
+    resumed = trainer.resume()
+    if resumed and trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
+        LOGGER.info("%s has been trained to its end; passed over", exp)
+        return
+    write_text(exp / "config.yaml", configuration.to_yaml(options))
+    write_text(exp / "command.sh", f"#!/bin/sh\n{shlex.join(command)}\n")
+    write_text(exp / "environment.json", json.dumps(environment.describe(), indent=1) + "\n")
+    keep_tokens(tokens_dir, exp / "tokens")
+    LOGGER.info("seed %d, devices: %s", options.seed, ", ".join(environment.devices()))
+    trainer.describe()
+    if resumed:
+        LOGGER.info("resumed after update %d (epoch %d)", trainer.place.update, trainer.place.epoch + 1)
+    trainer.reporters = open_reporters(exp, trainer.place.update)
+    try:
+        trainer.run()
+    finally:
+        for reporter in trainer.reporters:
+            reporter.close()
+        LOGGER.removeHandler(handler)
+
+
+def check_sets(train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:
+    """Raises: DataError where a set is empty or an utterance is in both."""
+    for dataset in (train_set, dev_set):
+        if not len(dataset):
+            raise DataError(f"{dataset.folder}: no utterance is left; look into its skipped.tsv.")
+    shared = sorted(set(train_set.utt_ids) & set(dev_set.utt_ids))
+    if shared:
+        raise DataError(
+            f"{train_set.folder} and {dev_set.folder} share {len(shared)} utterances, for example {shared[0]}: a "
+            f"development set must not be trained on."
+        )
+
+
+def keep_trainable(train_set: UtteranceDataset, tokenizer: Tokenizer) -> None:
+    """Leave out training utterances without text or with fewer frames than CTC needs, and say how many."""
+    kept, empty, short = [], [], []
+    for index, utt_id in enumerate(train_set.utt_ids):
+        tokens = torch.tensor([tokenizer.encode(train_set.texts[utt_id])], dtype=torch.int64)
+        length = torch.tensor([tokens.shape[1]])
+        is_short = int(frames_needed(tokens, length)) > train_set.num_frames[index]
+        (empty if not int(length) else short if is_short else kept).append(index)
+    for reason, left_out in (("an empty transcript", empty), ("fewer frames than tokens", short)):
+        if left_out:
+            names = ", ".join(train_set.utt_ids[index] for index in left_out[:3])
+            LOGGER.warning("%d training utterances left out for %s: %s, ...", len(left_out), reason, names)
+    if not kept:
+        raise DataError(f"{train_set.folder}: no utterance has both a transcript and enough frames for it.")
+    train_set.utt_ids = [train_set.utt_ids[index] for index in kept]
+    train_set.num_frames = [train_set.num_frames[index] for index in kept]
+
+
+def fingerprint_of(options: TrainConfig, dumps: Sequence[Path], tokens_dir: Path) -> str:
+    """Hash of all that decides what is computed: a resumed run must share it."""
+    values = configuration.to_dict(options)
+    for key in FREE_KEYS:
+        values["train"].pop(key)
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for path in (*(dump / name for dump in dumps for name in ("utt2num_frames", "text")), tokens_dir / "tokens.txt"):
+        digest.update(sha256(path).encode())
+    return digest.hexdigest()
+
+
+def keep_tokens(source: Path, target: Path) -> None:
+    """Copy the tokenizer into the experiment, so that it can be used and packed alone."""
+    target.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copyfile(path, target / path.name)

@@ -1,0 +1,72 @@
+"""Where a run's numbers go: metrics.jsonl always, TensorBoard where it is installed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Protocol
+
+from msrs.log import LOGGER
+
+
+class Reporter(Protocol):
+    """Takes the numbers of one moment of the run."""
+
+    def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
+        """Args: kind, `train`, `dev` or `sparse`; num_updates done so far; values, numbers or plain lists."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class JsonLines:
+    """One JSON object a line. On resuming at an update, later lines of a run that was killed are dropped."""
+
+    def __init__(self, path: Path, resume_update: int):
+        kept = []
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    kept.append(line) if json.loads(line)["num_updates"] <= resume_update else None
+                except (ValueError, KeyError):
+                    continue  # the half line of a killed run
+        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self.handle = path.open("a", encoding="utf-8")
+
+    def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
+        """Append a line and hand it to the system."""
+        self.handle.write(json.dumps({"kind": kind, "num_updates": num_updates, **values}) + "\n")
+        self.handle.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        os.fsync(self.handle.fileno())
+        self.handle.close()
+
+
+class TensorBoard:
+    """Scalars for TensorBoard; lists and texts are left to metrics.jsonl."""
+
+    def __init__(self, folder: Path, resume_update: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(folder), purge_step=resume_update + 1)
+
+    def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
+        """Add every number under `kind/name`."""
+        for name, value in values.items():
+            if isinstance(value, int | float):
+                self.writer.add_scalar(f"{kind}/{name}", value, num_updates)
+
+    def close(self) -> None:
+        """Write out what is pending."""
+        self.writer.close()
+
+
+def open_reporters(exp: Path, resume_update: int) -> list[Reporter]:
+    """All reporters that this installation has."""
+    reporters: list[Reporter] = [JsonLines(exp / "metrics.jsonl", resume_update)]
+    try:
+        reporters.append(TensorBoard(exp / "tensorboard", resume_update))
+    except ImportError:
+        LOGGER.info("TensorBoard is not installed (pip install msrs[tensorboard]); metrics.jsonl holds all numbers.")
+    return reporters

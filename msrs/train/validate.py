@@ -1,0 +1,78 @@
+"""What a model does on the development set: losses, greedy errors, the vision gap, a few utterances to read."""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+
+from msrs.data.dataset import Batch
+from msrs.models.losses import Losses
+from msrs.models.recogniser import Recogniser
+from msrs.score.edit import count_errors
+from msrs.search.greedy import ctc_greedy
+
+
+@contextlib.contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; the mode before is restored."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def permute_videos(batch: Batch) -> Batch:
+    """Give every utterance its neighbour's video, cut or padded to its own length; sound and text stay."""
+    video = batch.video.roll(1, dims=0).clone()
+    for row, length in zip(video, batch.video_lengths.tolist(), strict=True):
+        row[length:] = 0.0
+    return dataclasses.replace(batch, video=video)
+
+
+def validate(
+    model: Recogniser, batches: Iterable[Batch], decode: Callable[[list[int]], str], show: int
+) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
+    """Losses in nats a token, greedy CTC word and character errors, vision gap.
+
+    The vision gap is the loss with the videos exchanged within each batch minus the loss: zero while the model
+    speaks without looking. A batch of one utterance cannot be exchanged and is left out of it.
+    Returns: numbers by name; the first `show` utterances as (utt_id, reference, hypothesis).
+    """
+    sums: dict[str, float] = {}
+    gap = gap_tokens = 0.0
+    texts: list[tuple[str, str, str]] = []
+    with evaluating(model):
+        for batch in batches:
+            losses = model(batch)
+            _add(sums, losses)
+            if batch.video is not None and len(batch) > 1:
+                gap += float(model(permute_videos(batch)).total - losses.total) * losses.num_tokens
+                gap_tokens += losses.num_tokens
+            memory, lengths = model.encode(batch)
+            hypotheses = ctc_greedy(model.ctc, memory, lengths)
+            # The reference is what the tokenizer makes of it, so that case and punctuation are those of the hypothesis.
+            references = [row[:length].tolist() for row, length in zip(batch.tokens, batch.token_lengths, strict=True)]
+            rows = zip(batch.utt_ids, references, hypotheses, strict=True)
+            texts += [(utt_id, decode(reference), decode(tokens)) for utt_id, reference, tokens in rows]
+    tokens = max(1.0, sums.pop("tokens", 0.0))
+    metrics = {name: value / tokens for name, value in sums.items()}
+    if gap_tokens:
+        metrics["vision_gap"] = gap / gap_tokens
+    texts.sort()
+    references, hypotheses = [text for _, text, _ in texts], [hypothesis for _, _, hypothesis in texts]
+    for name, unit in (("wer", "words"), ("cer", "characters")):
+        metrics[name] = count_errors(references, hypotheses, unit).rate or 0.0
+    return metrics, texts[:show]
+
+
+def _add(sums: dict[str, float], losses: Losses) -> None:
+    values = {"loss": losses.total, "ctc": losses.ctc, "attention": losses.attention, "accuracy": losses.accuracy}
+    values["blank_share"] = losses.blank_share
+    for name, value in values.items():
+        if value is not None:
+            sums[name] = sums.get(name, 0.0) + float(value) * losses.num_tokens
+    sums["tokens"] = sums.get("tokens", 0.0) + losses.num_tokens
