@@ -1,0 +1,1 @@
+"""Materials: Kaldi data directories, archives, recordings, and the batches made of them."""

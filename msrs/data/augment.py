@@ -1,0 +1,126 @@
+"""What is done to pixels and sound on their way into a batch; every draw is keyed by seed, epoch and utterance."""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from msrs.config import config
+
+SAMPLES_PER_FRAME = 640
+
+
+@config
+class AugmentConfig:
+    """Cropping and normalisation (always), and the random changes of training (augment only where a chance is given)."""
+
+    crop_px: int = 88  # side of the square cut from the 96-pixel mouth; centred outside training
+    shift_px: int = 4  # training: the square moves by up to this much either way
+    pool: int = 1  # average over pool x pool pixels after cropping
+    normalise: Literal["utterance", "corpus"] = "corpus"  # own mean and spread, or mean 0.421 and spread 0.165
+    flip: float = 0.0  # chance of mirroring
+    speed: float = 0.0  # both streams are played faster or slower by up to this share
+    video_mask_frames: int = 10  # one time mask of up to so many frames ...
+    video_mask_every_frames: int = 25  # ... per so many frames; 0: none
+    erase: float = 0.0  # chance of a grey square at one place throughout the clip
+    erase_share: float = 0.25  # its side as a share of the picture's
+    audio_mask_seconds: float = 0.4  # one time mask of up to so long ...
+    audio_mask_every_seconds: float = 1.0  # ... per so many seconds; 0: none
+    noise_snr_db: tuple[float, ...] = ()  # white noise at a level drawn from these
+    drop_video: float = 0.0  # audio-visual: chance that an utterance comes without its video
+    drop_audio: float = 0.0  # audio-visual: chance that it comes without its sound
+
+
+def change_speed(num_frames: int, options: AugmentConfig, rng: np.random.Generator) -> float:
+    """A speed factor, 1.0 where none is asked for; the clip keeps at least one frame."""
+    if not options.speed:
+        return 1.0
+    return float(min(1.0 + options.speed * rng.uniform(-1.0, 1.0), num_frames))
+
+
+def prepare_video(frames: np.ndarray, options: AugmentConfig, speed: float, rng: np.random.Generator | None) -> Tensor:
+    """Crop, pool and normalise; in training (`rng` given) also shift, flip, mask and erase.
+
+    Args: frames (T, 96, 96) uint8. Returns: (T', H, W) float32 with T' = round(T / speed).
+    """
+    video = torch.from_numpy(frames)
+    if speed != 1.0:
+        video = video[_resampled_frames(len(frames), speed)]
+    top, left = (max((side - options.crop_px) // 2, 0) for side in video.shape[1:])
+    if rng is not None and options.shift_px:
+        room = min(options.shift_px, top, left)
+        top, left = (int(start + rng.integers(-room, room + 1)) for start in (top, left))
+    video = video[:, top : top + options.crop_px, left : left + options.crop_px].float()
+    if options.pool > 1:
+        video = F.avg_pool2d(video[:, None], options.pool)[:, 0]
+    if options.normalise == "utterance":
+        video = (video - video.mean()) / (video.std(correction=0) + 1e-3)
+    else:
+        video = (video / 255.0 - 0.421) / 0.165
+    if rng is not None:
+        video = _distort(video, options, rng)
+    return video
+
+
+def _resampled_frames(num_frames: int, speed: float) -> Tensor:
+    """Which frame is shown at each frame of a clip played `speed` times as fast."""
+    length = max(1, round(num_frames / speed))
+    return ((torch.arange(length) + 0.5) * speed).long().clamp(max=num_frames - 1)
+
+
+def _distort(video: Tensor, options: AugmentConfig, rng: np.random.Generator) -> Tensor:
+    # Zero is the mean after normalisation: a masked frame is grey, not black.
+    if rng.random() < options.flip:
+        video = video.flip(-1)
+    video = video.contiguous()
+    spans = adaptive_masks(len(video), options.video_mask_frames, options.video_mask_every_frames, rng)
+    for start, length in spans:
+        video[start : start + length] = 0.0
+    if rng.random() < options.erase:
+        height, width = video.shape[1:]
+        side_y, side_x = round(height * options.erase_share), round(width * options.erase_share)
+        top, left = rng.integers(0, height - side_y + 1), rng.integers(0, width - side_x + 1)
+        video[:, top : top + side_y, left : left + side_x] = 0.0
+    return video
+
+
+def prepare_audio(samples: np.ndarray, options: AugmentConfig, speed: float, rng: np.random.Generator | None) -> Tensor:
+    """Normalise to zero mean and unit spread; in training also change speed, mask in time and add noise.
+
+    Args: samples (S,) int16 at 16 kHz. Returns: (S',) float32, S' = 640 * round(S / 640 / speed).
+    """
+    audio = torch.from_numpy(samples.astype(np.float32)) / 32768.0
+    if speed != 1.0:
+        length = max(1, round(len(audio) / SAMPLES_PER_FRAME / speed)) * SAMPLES_PER_FRAME
+        audio = F.interpolate(audio[None, None], size=length, mode="linear", align_corners=False)[0, 0]
+    if rng is not None:
+        window, stride = (
+            round(16000 * seconds) for seconds in (options.audio_mask_seconds, options.audio_mask_every_seconds)
+        )
+        for start, length in adaptive_masks(len(audio), window, stride, rng):
+            audio[start : start + length] = 0.0
+        if options.noise_snr_db:
+            audio = _add_noise(audio, float(rng.choice(options.noise_snr_db)), rng)
+    return (audio - audio.mean()) / (audio.std(correction=0) + 1e-5)
+
+
+def _add_noise(audio: Tensor, snr_db: float, rng: np.random.Generator) -> Tensor:
+    noise = torch.from_numpy(rng.standard_normal(len(audio), dtype=np.float32))
+    return audio + noise * audio.square().mean().sqrt() * 10.0 ** (-snr_db / 20.0)
+
+
+def adaptive_masks(size: int, window: int, stride: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Time masks whose number grows with the length (Ma et al., ICASSP 2022): ceil(size / stride) of up to `window`.
+
+    Returns: (start, length) of each; some are empty.
+    """
+    if not stride or not window:
+        return []
+    spans = []
+    for _ in range(math.ceil(size / stride)):
+        length = int(rng.integers(0, min(window, size)))
+        spans.append((int(rng.integers(0, size - length + 1)), length))
+    return spans

@@ -1,0 +1,149 @@
+"""Utterances out of a dump, and batches of them."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from msrs.data.ark import ArkReader
+from msrs.data.augment import AugmentConfig, change_speed, prepare_audio, prepare_video
+from msrs.data.media import read_video_array
+from msrs.errors import StageError
+from msrs.files import read_lines
+from msrs.seeding import keyed_rng
+
+
+@dataclasses.dataclass
+class Batch:
+    """Padded utterances; what lies beyond a length is zero."""
+
+    utt_ids: list[str]
+    texts: list[str]
+    tokens: Tensor  # (B, U) int64, zero beyond a length
+    token_lengths: Tensor  # (B,)
+    video: Tensor | None = None  # (B, T, H, W) float32
+    video_lengths: Tensor | None = None  # (B,) frames
+    audio: Tensor | None = None  # (B, S) float32
+    audio_lengths: Tensor | None = None  # (B,) samples
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch with its tensors on `device`."""
+        moved = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)}
+        return dataclasses.replace(self, **moved)
+
+    def __len__(self) -> int:
+        return len(self.utt_ids)
+
+
+@dataclasses.dataclass
+class Utterance:
+    """One utterance ready for a batch."""
+
+    utt_id: str
+    text: str
+    tokens: list[int]
+    video: Tensor | None  # (T, H, W)
+    audio: Tensor | None  # (S,)
+
+
+def read_table(path: str | Path) -> dict[str, str]:
+    """A Kaldi table `key rest-of-line` as a dictionary in the order of the file."""
+    return {key: rest for key, _, rest in (line.partition(" ") for line in read_lines(path))}
+
+
+class UtteranceDataset(Dataset):
+    """Utterances of a dump folder, by (epoch, index); epoch None means evaluation, without random changes.
+
+    Args: folder of stage 2; encode, from text to token ids; modality video | audio | audiovisual; augment; seed;
+    cache_bytes, how much decoded video may stay in memory.
+    Raises: StageError where the dump lacks a stream that the modality needs.
+    """
+
+    def __init__(self, folder, encode, modality: str, augment: AugmentConfig, seed: int = 0, cache_bytes: int = 0):
+        self.folder = Path(folder)
+        if not (self.folder / "utt2num_frames").exists():
+            raise StageError(f"{self.folder}: no dumped utterances here; run stage 2 (--stage 2 --stop-stage 2) first.")
+        num_frames = {utt: int(count) for utt, count in read_table(self.folder / "utt2num_frames").items()}
+        self.texts = read_table(self.folder / "text")
+        self.utt_ids = sorted(num_frames)
+        self.num_frames = [num_frames[utt_id] for utt_id in self.utt_ids]
+        self.encode, self.augment, self.seed = encode, augment, seed
+        self.video = self._reader("video") if modality != "audio" else None
+        self.audio = self._reader("audio") if modality != "video" else None
+        self._cache: dict[str, np.ndarray] = {}
+        self._cache_left = cache_bytes
+
+    def _reader(self, stream: str) -> ArkReader:
+        path = self.folder / f"{stream}.scp"
+        if not path.exists():
+            raise StageError(
+                f"{path} is missing: the dump has no {stream}. Rerun stage 2 with a --modality that has it."
+            )
+        return ArkReader(path)
+
+    def __len__(self) -> int:
+        return len(self.utt_ids)
+
+    def frames(self, utt_id: str) -> np.ndarray:
+        """Mouth crops of an utterance, (T, 96, 96) uint8, decoded once while the cache has room."""
+        if utt_id in self._cache:
+            return self._cache[utt_id]
+        stored = self.video[utt_id]
+        frames = stored if stored.ndim == 3 else read_video_array(stored.tobytes())
+        if frames.nbytes <= self._cache_left:
+            self._cache[utt_id] = frames
+            self._cache_left -= frames.nbytes
+        return frames
+
+    def __getitem__(self, key: tuple[int | None, int]) -> Utterance:
+        epoch, index = key
+        utt_id = self.utt_ids[index]
+        rng = None if epoch is None else keyed_rng(self.seed, "augment", epoch, utt_id)
+        speed = 1.0 if rng is None else change_speed(self.num_frames[index], self.augment, rng)
+        video = prepare_video(self.frames(utt_id), self.augment, speed, rng) if self.video else None
+        audio = prepare_audio(self.audio[utt_id], self.augment, speed, rng) if self.audio else None
+        if rng is not None and video is not None and audio is not None:
+            draw = rng.random()
+            if draw < self.augment.drop_video:
+                video = torch.zeros_like(video)
+            elif draw < self.augment.drop_video + self.augment.drop_audio:
+                audio = torch.zeros_like(audio)
+        return Utterance(utt_id, self.texts[utt_id], self.encode(self.texts[utt_id]), video, audio)
+
+
+def collate(utterances: Sequence[Utterance]) -> Batch:
+    """Pad utterances to one batch."""
+    pad = torch.nn.utils.rnn.pad_sequence
+    tokens = [torch.tensor(utterance.tokens, dtype=torch.int64) for utterance in utterances]
+    batch = Batch(
+        utt_ids=[utterance.utt_id for utterance in utterances],
+        texts=[utterance.text for utterance in utterances],
+        tokens=pad(tokens, batch_first=True),
+        token_lengths=torch.tensor([len(row) for row in tokens]),
+    )
+    for stream in ("video", "audio"):
+        rows = [getattr(utterance, stream) for utterance in utterances]
+        if rows[0] is not None:
+            setattr(batch, stream, pad(rows, batch_first=True))
+            setattr(batch, f"{stream}_lengths", torch.tensor([len(row) for row in rows]))
+    return batch
+
+
+class RunSampler:
+    """Batches of (epoch, index) keys from a given place of the run to its end; resuming is arithmetic.
+
+    Args: plan, from an epoch to its batches; first_epoch, first_batch, where to begin; last_epoch, exclusive.
+    """
+
+    def __init__(self, plan, first_epoch: int, first_batch: int, last_epoch: int):
+        self.plan, self.first_epoch, self.first_batch, self.last_epoch = plan, first_epoch, first_batch, last_epoch
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch in range(self.first_epoch, self.last_epoch):
+            skip = self.first_batch if epoch == self.first_epoch else 0
+            for batch in self.plan(epoch)[skip:]:
+                yield [(epoch, index) for index in batch]
