@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# The stage driver of every recipe: parses options, gates stages, makes folders; Python does the rest.
+# A recipe's run.sh ends in  exec "$recipe/../../utils/avsr.sh" "$recipe" <its own settings> -- "$@"
+# shellcheck disable=SC2154 # the options' variables are assigned by `option` and `flag`
+set -euo pipefail
+
+utils=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=utils/parse_options.sh
+source "$utils/parse_options.sh"
+
+option stage whole 0 "first stage"
+option stop-stage whole 5 "last stage"
+option modality "video|audio|audiovisual" audiovisual "what the model takes in"
+option ngpu whole "" "GPUs to use (where empty: all that there are)"
+option nj whole "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" "processes at once, where work can be shared out"
+option seed whole "" "seed of training, in place of the configuration's"
+option train-set word train "name of the training set"
+option dev-set word dev "name of the development set"
+option test-sets word test "names of the test sets, in one word"
+option local-options word "" "names of further options that are handed on to local/data.sh, in one word"
+option local-data-args word "" "further words for local/data.sh"
+option face-model path "" "face model, in place of the one that set-up fetched"
+option max-skipped word "" "share of a set's recordings that stage 1 may put aside, such as 0.05"
+option crop-args word "" "further words for msrs-crop, such as \"--max-faces 1\""
+option token-type word unigram "unit of the text: unigram, bpe, char or word"
+option token-size whole 500 "number of units; to be left out for char and word: all"
+option train-config path conf/train.yaml "configuration of the model and its training"
+option train-args word "" "settings laid over it, such as \"optim.lr=3e-4 train.max_epochs=2\""
+option decode-config path conf/decode.yaml "configuration of the search"
+option decode-args word "" "settings laid over it"
+option tag word "" "name of the experiment (where empty: <train-config>_<modality>)"
+option dumpdir word dump "folder of what stages 1 and 2 write"
+option expdir word exp "folder of the experiments"
+flag dry-run "print the commands, run none"
+flag help "print this"
+
+on_option() {
+    local names
+    case $1 in
+        local-options)
+            read -ra names <<<"$2"
+            pass_option ${names[@]+"${names[@]}"}
+            ;;
+        # Another unit has another number of units: the recipe's does not hold for the one that a user types.
+        token-type) token_size= ;;
+    esac
+}
+
+usage() {
+    cat <<END
+Usage: $PROGRAM [options]
+
+Stages: 0 data, 1 crop (mouths), 2 dump (archives), 3 tokens, 4 train, 5 decode and score. Without options all are run.
+A stage that is done is passed over; one that was stopped goes on. Options may be written with - or _.
+
+END
+    print_options
+    if [[ ${#PASSED_NAMES[@]} -gt 0 ]]; then
+        printf '\nOptions of stage 0 (local/data.sh --help explains them): %s\n' "${PASSED_NAMES[*]/#/--}"
+    fi
+}
+
+say() { printf '%s: %s\n' "${PWD##*/}" "$*" >&2; }
+
+# Print a command, and run it unless this is a dry run.
+run() {
+    local line
+    printf -v line '%q ' "$@"
+    if [[ $dry_run == true ]]; then
+        printf '%s\n' "${line% }"
+    else
+        printf '\n$ %s\n' "${line% }" >&2
+        "$@"
+    fi
+}
+
+# run_pooled COMMAND...: the command makes --nj processes itself; each of them keeps to one thread.
+run_pooled() { OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} run "$@"; }
+
+# Is this stage asked for? From here on a failure is this stage's.
+begin() {
+    if [[ $stage -gt $1 || $stop_stage -lt $1 ]]; then return 1; fi
+    current=$1
+    current_name=$2
+    started=$SECONDS
+}
+
+finish() {
+    if [[ $dry_run == false ]]; then say "stage $current ($current_name) took $((SECONDS - started)) s"; fi
+    current=
+}
+
+tell_failure() {
+    local code=$? word line skip=false
+    if [[ $code -eq 0 || -z $current ]]; then return; fi
+    line=$PROGRAM
+    for word in ${TYPED_WORDS[@]+"${TYPED_WORDS[@]}"}; do
+        if [[ $skip == true ]]; then
+            skip=false
+        elif [[ $word == --stage ]]; then
+            skip=true
+        elif [[ $word != --stage=* ]]; then
+            line+=$(printf ' %q' "$word")
+        fi
+    done
+    say "stage $current ($current_name) failed with exit code $code; the reason stands above. To run it again and go on:"
+    printf '    %s --stage %s\n' "$line" "$current" >&2
+}
+
+CALLED_FROM=$PWD
+if [[ $# -gt 0 && $1 != -* ]]; then
+    cd "$1"
+    shift
+fi
+if [[ ! -x run.sh ]]; then
+    PROGRAM=$utils/avsr.sh
+elif [[ $PWD == "$CALLED_FROM" ]]; then
+    PROGRAM=./run.sh
+else
+    PROGRAM=${PWD#"$CALLED_FROM"/}/run.sh
+fi
+TYPED_WORDS=("$@") # where no `--` tells the user's words from the recipe's, all are taken for the user's
+parse_options "$@"
+if [[ $help == true ]]; then
+    usage
+    exit 0
+fi
+
+read -ra test_names <<<"$test_sets"
+sets=("$train_set" "$dev_set")
+for name in ${test_names[@]+"${test_names[@]}"}; do
+    if [[ " ${sets[*]} " != *" $name "* ]]; then sets+=("$name"); fi
+done
+crops=$dumpdir/crop
+# A folder for each choice of streams: runs of several modalities, side by side too, never make each other's dump anew.
+feats=$dumpdir/feats
+if [[ $modality != audiovisual ]]; then feats+=_$modality; fi
+tokens=data/tokens_$token_type$token_size
+config_name=${train_config##*/}
+experiment=$expdir/${tag:-${config_name%.*}_$modality}
+decode_name=${decode_config##*/}
+decode_name=${decode_name%.*}
+
+current=
+trap tell_failure EXIT
+if [[ $dry_run == false ]]; then
+    # shellcheck source=utils/path.sh
+    source "$utils/path.sh"
+fi
+
+if begin 0 data; then
+    words=()
+    for name in ${PASSED_NAMES[@]+"${PASSED_NAMES[@]}"}; do
+        # An option that the driver has as well (--nj, --seed) is handed on with its value.
+        variable=${name//-/_}
+        if [[ " ${OPTION_NAMES[*]} " == *" $name "* && -n ${!variable} ]]; then words+=("--$name" "${!variable}"); fi
+    done
+    read -ra more <<<"$local_data_args"
+    run_pooled local/data.sh ${words[@]+"${words[@]}"} ${PASSED_WORDS[@]+"${PASSED_WORDS[@]}"} ${more[@]+"${more[@]}"}
+    run msrs-validate "${sets[@]/#/data/}"
+    finish
+fi
+
+if begin 1 crop; then
+    if [[ $modality == audio ]]; then
+        say "stage 1 (crop): nothing to do for sound alone"
+    else
+        read -ra words <<<"$crop_args"
+        for name in "${sets[@]}"; do
+            run_pooled msrs-crop --data "data/$name" --out "$crops/$name" --nj "$nj" \
+                ${max_skipped:+--max-skipped "$max_skipped"} ${face_model:+--face-model "$face_model"} \
+                ${words[@]+"${words[@]}"}
+        done
+    fi
+    finish
+fi
+
+if begin 2 dump; then
+    for name in "${sets[@]}"; do
+        words=(--data "data/$name" --out "$feats/$name" --modality "$modality" --nj "$nj")
+        if [[ $modality != audio ]]; then words+=(--crop "$crops/$name"); fi
+        run_pooled msrs-dump "${words[@]}"
+    done
+    finish
+fi
+
+if begin 3 tokens; then
+    run msrs-tokenize --text "data/$train_set/text" --type "$token_type" ${token_size:+--size "$token_size"} \
+        --out "$tokens" --check "data/$dev_set/text"
+    finish
+fi
+
+if begin 4 train; then
+    run msrs-train --config "$train_config" --train "$feats/$train_set" --dev "$feats/$dev_set" --tokens "$tokens" \
+        --exp "$experiment" --modality "$modality" ${seed:+--seed "$seed"} ${ngpu:+--ngpu "$ngpu"} \
+        ${train_args:+--train-args "$train_args"}
+    finish
+fi
+
+if begin 5 decode; then
+    printf -v command '%q ' "$PROGRAM" ${TYPED_WORDS[@]+"${TYPED_WORDS[@]}"}
+    command=${command% }
+    for name in "${sets[@]:1}"; do
+        out=$experiment/decode_$decode_name/$name
+        run msrs-decode --exp "$experiment" --feats "$feats/$name" --config "$decode_config" --name "$decode_name" \
+            ${decode_args:+--decode-args "$decode_args"}
+        # Against the texts of stage 0: what an earlier stage put aside counts as not understood.
+        run msrs-score --ref "data/$name/text" --hyp "$out/text" --out "$out" --rules "$experiment/tokens/rules.yaml" \
+            --utt2spk "data/$name/utt2spk" --options "$out/search.yaml" --command "$command"
+    done
+    run msrs-results --exp "$expdir" --out RESULTS.md
+    finish
+fi
