@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+# Stage 0: data directories from an LRS3 tree; all options go to data.py (--help tells them).
+set -euo pipefail
+exec python3 "$(dirname "$0")/data.py" "$@"
