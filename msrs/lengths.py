@@ -22,6 +22,6 @@ def pack_valid(values: Tensor, mask: Tensor) -> Tensor:
 
 def unpack_valid(rows: Tensor, mask: Tensor) -> Tensor:
     """Inverse of `pack_valid`; positions outside the mask become zero. Args: rows (N, ...). Returns: (B, T, ...)."""
-    return rows.new_zeros(*mask.shape, *rows.shape[1:]).masked_scatter(
-        mask.reshape(*mask.shape, *(1,) * (rows.dim() - 1)).expand(*mask.shape, *rows.shape[1:]), rows
-    )
+    values = rows.new_zeros(*mask.shape, *rows.shape[1:])
+    values[mask] = rows
+    return values

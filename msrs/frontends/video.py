@@ -106,4 +106,6 @@ class VideoConvNet(nn.Module):
         """Args: video (B, T, H, W) normalised, lengths (B,). Returns: features (B, T, C), lengths (B,) unchanged."""
         mask = length_mask(lengths, video.shape[1])
         x = self.layers(stack_frames(video, mask).contiguous(memory_format=torch.channels_last))
-        return unpack_valid(self.grid(x).flatten(1), mask), lengths
+        if x.shape[2:] != (self.grid.output_size, self.grid.output_size):  # else it would only cost time
+            x = self.grid(x)
+        return unpack_valid(x.flatten(1), mask), lengths
