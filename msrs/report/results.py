@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msrs.errors import StageError
-from msrs.files import write_text
+from msrs.errors import DataError, StageError
+from msrs.files import read_lines, write_text
 from msrs.score.result import read_counts, read_result
 from msrs.score.table import COUNT_HEADER, count_cells, markdown_table, text_table
 
 LABELS = ("exp", "decode", "set")
+MARKS = ("<!-- word errors: written by msrs-results --page -->", "<!-- end of word errors -->")
 UNITS = {"WER": ("words", "Wrd"), "CER": ("characters", "Chr")}
 
 
@@ -47,6 +48,20 @@ def write_results(exp: str | Path, path: str | Path) -> str:
     rows = find_results(exp)
     write_text(path, format_results(rows))
     return format_tables(rows)
+
+
+def fill_page(exp: str | Path, page: str | Path) -> None:
+    """Put the table of word errors between the two marks of a hand-written page, in place of what stands there.
+
+    Raises: DataError where the page lacks the marks.
+    """
+    text = "\n".join(read_lines(page))
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise DataError(f"{page}: the lines `{MARKS[0]}` and `{MARKS[1]}` are missing; put them where the table belongs.")
+    table = markdown_table(*_table(find_results(exp), "WER"), num_labels=len(LABELS))
+    write_text(page, f"{before}{begin}\n{table}\n{end}{after}\n")
 
 
 def format_tables(rows: Sequence[Row]) -> str:

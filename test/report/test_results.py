@@ -3,7 +3,7 @@ import json
 import pytest
 
 from msrs.errors import DataError, StageError
-from msrs.report.results import find_results, format_results, format_tables, write_results
+from msrs.report.results import MARKS, fill_page, find_results, format_results, format_tables, write_results
 from msrs.score.result import score, write_score
 from msrs.text.normalise import RULE_SETS
 
@@ -75,3 +75,18 @@ def test_faults(exp, tmp_path):
     (exp / "a/decode_greedy/dev/result.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match="dev/result.json: not a result of msrs-score"):
         find_results(exp)
+
+
+def test_the_table_of_a_hand_written_page_is_renewed(exp, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"# GRID\n\n{MARKS[0]}\nold\n{MARKS[1]}\n\nThe end.\n", encoding="utf-8")
+    fill_page(exp, page)
+    first = page.read_text(encoding="utf-8")
+    assert first.startswith(f"# GRID\n\n{MARKS[0]}\n| exp")
+    assert first.endswith(f"{MARKS[1]}\n\nThe end.\n")
+    assert "old" not in first
+    fill_page(exp, page)
+    assert page.read_text(encoding="utf-8") == first
+    page.write_text("no marks\n", encoding="utf-8")
+    with pytest.raises(DataError, match="are missing; put them"):
+        fill_page(exp, page)
