@@ -121,7 +121,7 @@ def _speak(batch: list[ClipPlan], seed: int) -> list[Speech]:
 def _make_one(task: tuple[ClipPlan, Speech, Path, int]) -> Path:
     plan, speech, path, seed = task
     clip = make_clip(SPEAKERS[plan.speaker].stance, _head(plan.speaker), speech, keyed_rng(seed, plan.utt_id, "clip"))
-    write_video(path, clip.frames, FPS, clip.samples, SAMPLE_RATE_HZ)
+    write_video(path, clip.frames, FPS, clip.samples, SAMPLE_RATE_HZ, preset="veryfast")
     return path
 
 

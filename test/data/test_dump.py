@@ -212,6 +212,17 @@ def test_killed_half_way_and_run_again(make_set, monkeypatch):
     assert content() == expected
 
 
+def test_a_stale_dump_that_was_not_replaced_counts_for_nothing(make_set, monkeypatch):
+    make_set()
+    dump_set("data/train", CROP, OUT)
+    monkeypatch.setattr(dump, "cut_recording", lambda job: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        dump_set("data/train", CROP, OUT, DumpOptions("video"))
+    left = {path.name for path in OUT.iterdir()}
+    assert "utt2num_frames" not in left
+    assert ".done.dump.json" not in left
+
+
 def test_killed_between_two_files_leaves_no_dump_that_looks_whole(make_set, monkeypatch):
     make_set()
     dump_set("data/train", CROP, OUT)
