@@ -5,21 +5,10 @@ import torch
 from msrs import config
 from msrs.data.ark import ArkWriter
 from msrs.files import write_text
-from msrs.log import LOGGER, start_log
 from msrs.models.recogniser import Recogniser
 from msrs.text.tokenizer import train_tokenizer
 from msrs.train.checkpoint import save
 from msrs.train.options import TrainConfig
-
-
-@pytest.fixture
-def log(caplog):
-    """caplog that hears the package's log, which does not reach the root logger."""
-    start_log()
-    LOGGER.addHandler(caplog.handler)
-    yield caplog
-    LOGGER.removeHandler(caplog.handler)
-
 
 TINY_MODEL = """
 modality: MODALITY
