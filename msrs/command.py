@@ -13,8 +13,7 @@ class CommandParser(argparse.ArgumentParser):
     """An argument parser that takes `--stop-stage` and `--stop_stage` alike, never an abbreviation, and shows defaults."""
 
     def __init__(self, prog: str, description: str):
-        formatter = argparse.ArgumentDefaultsHelpFormatter
-        super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=formatter)
+        super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=_DefaultsShown)
 
     def parse_known_args(self, args=None, namespace=None):
         """As argparse, with underscores in option names read as dashes."""
@@ -27,6 +26,13 @@ class CommandParser(argparse.ArgumentParser):
             return word
         name, equals, value = word.partition("=")
         return name.replace("_", "-") + equals + value
+
+
+class _DefaultsShown(argparse.ArgumentDefaultsHelpFormatter):
+    """Help with defaults, but for options that have none or are off."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
 
 
 def run_command(

@@ -46,7 +46,7 @@ def test_all_stages_leave_their_files(mini):
     results = (mini.folder / "RESULTS.md").read_text(encoding="utf-8")
     for name in ("dev", "test", "heldout"):
         assert f"| {name} " in results or f" {name} |" in results, results
-    hidden = [path for path in mini.folder.rglob("*.tmp*")]
+    hidden = list(mini.folder.rglob("*.tmp*"))
     assert not hidden
 
 
@@ -75,8 +75,9 @@ def test_a_training_killed_twice_ends_as_if_it_had_not_been(mini):
     words = (*WORDS, "--stage", "4", "--stop_stage", "4", "--tag", "again")
 
     def has_saved(count):
-        return lambda: sum(1 for _ in folder.glob("resume_*.pt")) >= 1 and any(
-            int(path.stem.split("_")[1]) >= count for path in folder.glob("resume_*.pt")
+        return lambda: (
+            sum(1 for _ in folder.glob("resume_*.pt")) >= 1
+            and any(int(path.stem.split("_")[1]) >= count for path in folder.glob("resume_*.pt"))
         )
 
     for count in (1, 4):

@@ -37,8 +37,8 @@ SPEAKER = re.compile(r"s([1-9]|[12]\d|3[0-4])")
 UNSEEN_TEST_SPEAKERS = ("s1", "s2", "s20", "s22")  # the split of LipNet and its successors
 OVERLAPPED_TEST_CLIPS = 255  # of each speaker
 DEV_CLIPS = 30  # of each training speaker, where the tree brings no lists of its own
-HOW_TO_GET = """GRID is free (CC BY 4.0): from https://zenodo.org/records/3625687 fetch alignments.zip and the s1.zip ... s34.zip that
-you want (there is no video of s21), then type
+HOW_TO_GET = """GRID is free (CC BY 4.0): fetch from https://zenodo.org/records/3625687 alignments.zip and s1.zip ... s34.zip,
+or some of these (there is no video of s21), then type
     mkdir -p grid/video && unzip -d grid alignments.zip && for z in s*.zip; do unzip -d grid/video "$z"; done
     ./run.sh --grid-dir grid"""
 
@@ -81,7 +81,7 @@ def find_clips(grid_dir: Path) -> dict[tuple[str, str], Clip]:
         speaker = next(
             (part for part in reversed(Path(folder).relative_to(root).parts) if SPEAKER.fullmatch(part)), None
         )
-        for file in sorted(files, reverse=True):
+        for file in sorted(files):  # .mpg after .mp4, so that it stays
             stem, suffix = os.path.splitext(file)
             if speaker and suffix.lower() in VIDEO_SUFFIXES and not file.startswith("."):
                 clips[speaker, stem.lower()] = Clip(speaker, stem.lower(), Path(folder) / file)
@@ -167,7 +167,7 @@ def write_set(name: str, keys, clips, alignments, out: Path, max_missing: float)
     """One data directory with `words.ctm` (times of the words) and `skipped.tsv` beside the usual files."""
     data = DataDir(out / name, {}, {})
     skipped, untimed, times = [], {}, []
-    for key in keys:
+    for key in sorted(keys):
         clip = clips.get(key)
         words = sentence(key[1])
         if clip is None or words is None:
@@ -188,7 +188,7 @@ def write_set(name: str, keys, clips, alignments, out: Path, max_missing: float)
     if len(skipped) > max_missing * max(1, len(keys)):
         raise DataError(f"{name}: {len(skipped)} of {len(keys)} clips are not there, see {data.path / 'skipped.tsv'}.")
     write_datadir(data)
-    write_text(data.path / "words.ctm", "".join(f"{line}\n" for line in sorted(times)))
+    write_text(data.path / "words.ctm", "".join(f"{line}\n" for line in times))
 
 
 def work(options: argparse.Namespace) -> None:
