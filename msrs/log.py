@@ -1,5 +1,6 @@
 """Logs and progress: plain lines to standard error, a bar on a terminal, a line every half minute in a file."""
 
+import contextlib
 import logging
 import shlex
 import sys
@@ -25,13 +26,18 @@ def start_log(level: int = logging.INFO) -> None:
     LOGGER.setLevel(level)
 
 
-def log_to_file(path: str | Path) -> logging.Handler:
-    """Append the log to a file as well. Returns: the handler, for `LOGGER.removeHandler`."""
+@contextlib.contextmanager
+def log_to_file(path: str | Path) -> Iterator[None]:
+    """Append the log to a file as well, for as long as the context lasts."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     LOGGER.addHandler(handler)
-    return handler
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(handler)
+        handler.close()
 
 
 def log_start(command: str, arguments: list[str]) -> None:

@@ -20,7 +20,7 @@ from msrs.nets.ctc import frames_needed
 from msrs.seeding import seed_everything
 from msrs.text.tokenizer import Tokenizer
 from msrs.train.options import TrainConfig
-from msrs.train.reporters import open_reporters
+from msrs.train.reporters import reporting
 from msrs.train.trainer import Trainer
 
 # What may change between a stop and a restart without changing what is computed.
@@ -46,31 +46,30 @@ def train(
     train_set, dev_set = UtteranceDataset(train_dir, *arguments), UtteranceDataset(dev_dir, *arguments)
     check_sets(train_set, dev_set)
     keep_trainable(train_set, tokenizer)
-    exp.mkdir(parents=True, exist_ok=True)
-    handler = log_to_file(exp / "train.log")
     seed_everything(options.seed)
     model = Recogniser(options.model, options.modality, tokenizer.size).to(device)
     fingerprint = fingerprint_of(options, [train_dir, dev_dir], tokens_dir)
     trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint)
-    resumed = trainer.resume()
-    if resumed and trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
-        LOGGER.info("%s has been trained to its end; passed over", exp)
-        return
+    with log_to_file(exp / "train.log"):
+        is_resumed = trainer.resume()
+        if trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
+            LOGGER.info("%s has been trained to its end; passed over", exp)
+            return
+        describe(options, exp, command)
+        keep_tokens(tokens_dir, exp / "tokens")
+        trainer.describe()
+        if is_resumed:
+            LOGGER.info("resumed after update %d (epoch %d)", trainer.place.update, trainer.place.epoch + 1)
+        with reporting(exp, trainer.place.update) as trainer.reporters:
+            trainer.run()
+
+
+def describe(options: TrainConfig, exp: Path, command: Sequence[str]) -> None:
+    """Write what the run is made of: the complete configuration, the command, versions and devices."""
     write_text(exp / "config.yaml", configuration.to_yaml(options))
     write_text(exp / "command.sh", f"#!/bin/sh\n{shlex.join(command)}\n")
     write_text(exp / "environment.json", json.dumps(environment.describe(), indent=1) + "\n")
-    keep_tokens(tokens_dir, exp / "tokens")
     LOGGER.info("seed %d, devices: %s", options.seed, ", ".join(environment.devices()))
-    trainer.describe()
-    if resumed:
-        LOGGER.info("resumed after update %d (epoch %d)", trainer.place.update, trainer.place.epoch + 1)
-    trainer.reporters = open_reporters(exp, trainer.place.update)
-    try:
-        trainer.run()
-    finally:
-        for reporter in trainer.reporters:
-            reporter.close()
-        LOGGER.removeHandler(handler)
 
 
 def check_sets(train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:

@@ -1,7 +1,9 @@
 """Where a run's numbers go: metrics.jsonl always, TensorBoard where it is installed."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -62,11 +64,16 @@ class TensorBoard:
         self.writer.close()
 
 
-def open_reporters(exp: Path, resume_update: int) -> list[Reporter]:
-    """All reporters that this installation has."""
+@contextlib.contextmanager
+def reporting(exp: Path, resume_update: int) -> Iterator[list[Reporter]]:
+    """All reporters that this installation has, for as long as the context lasts."""
     reporters: list[Reporter] = [JsonLines(exp / "metrics.jsonl", resume_update)]
     try:
         reporters.append(TensorBoard(exp / "tensorboard", resume_update))
     except ImportError:
         LOGGER.info("TensorBoard is not installed (pip install msrs[tensorboard]); metrics.jsonl holds all numbers.")
-    return reporters
+    try:
+        yield reporters
+    finally:
+        for reporter in reporters:
+            reporter.close()
