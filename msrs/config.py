@@ -117,9 +117,10 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         value = parse_document(f"value: {text}", where).values["value"]
         *parents, key = path.split(".")
         target = result.values
-        for parent in parents:
+        for i, parent in enumerate(parents, start=1):
             if target.get(parent) is None:
                 target[parent] = {}
+                result.lines[".".join(parents[:i])] = where
             target = target[parent]
             if not isinstance(target, dict):
                 raise ConfigError(f"{where}: {parent} is a value, not a group of keys.")
