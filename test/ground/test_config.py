@@ -79,7 +79,7 @@ def test_overrides_use_the_same_path_and_are_checked_alike():
     assert build(Model, document) == Model(encoder=Conformer.Config(num_blocks=3), lr=3e-4)
     with pytest.raises(ConfigError, match=r"override 'encoder.num_bloks=3'.*did you mean num_blocks"):
         build(Model, apply_overrides(document, ["encoder.num_bloks=3"]))
-    with pytest.raises(ConfigError, match=r"override 'encodr.num_blocks=3': encodr is not a key of Model; did you mean encoder"):
+    with pytest.raises(ConfigError, match=r"^override 'encodr.num_blocks=3': encodr is not a key of Model"):
         build(Model, apply_overrides(document, ["encodr.num_blocks=3"]))
     with pytest.raises(ConfigError, match=r"expected path.to.key=value"):
         apply_overrides(document, ["lr"])
