@@ -22,9 +22,9 @@ REQUIRED = [
     "mediapipe==0.10.31; (sys_platform != 'linux' or platform_machine != 'aarch64')"
     " and (sys_platform != 'darwin' or platform_machine != 'x86_64')",
     # Decoding, encoding and resampling in one wheel with its own FFmpeg; 14 is the first with today's resampler.
-    "av>=14",
+    "av>=15",
     # Pictures: contact sheets of the crops, portraits of the synthetic corpus.
-    "pillow>=10",
+    "pillow>=10.1",
     # Subword units.
     "sentencepiece>=0.2,<0.3",
     # Kaldi archives, so that other toolkits read what stage 2 writes.

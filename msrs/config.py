@@ -204,7 +204,7 @@ def _members(annotation: Any) -> list[type]:
 
 def _tag_of(cls: type) -> str:
     field = getattr(cls, "__dataclass_fields__", {}).get("type")
-    return str(field.default) if field else cls.__name__
+    return str(field.default) if field else getattr(cls, "__name__", str(cls))  # a Literal has plain values
 
 
 def _name(owner: Any) -> str:

@@ -13,7 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = CommandParser("msrs-validate", __doc__.partition(": ")[2])
     parser.add_argument("data", nargs="+", metavar="DATA", help="data directory, for example data/train")
     parser.add_argument("--fix", action="store_true", help="first sort, and drop utterances that are not whole")
-    parser.add_argument("--no-media", action="store_true", help="do not look whether media files exist and where they end")
+    parser.add_argument(
+        "--no-media", action="store_true", help="do not look whether media files exist and where they end"
+    )
     return run_command(parser, _validate, argv)
 
 

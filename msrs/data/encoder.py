@@ -38,7 +38,9 @@ def write_video(
         _encode(str(temporary.absolute()), str(path), frames, fps, audio, sample_rate, crf, preset)
 
 
-def _encode(target, name: str, frames: Iterable[np.ndarray], fps, audio, sample_rate: int, crf: int, preset: str) -> None:
+def _encode(
+    target, name: str, frames: Iterable[np.ndarray], fps, audio, sample_rate: int, crf: int, preset: str
+) -> None:
     rate = Fraction(fps).limit_denominator(1001)
     count = 0
     with av.open(target, "w", format="mp4") as container:

@@ -2,13 +2,14 @@
 
 import dataclasses
 import re
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from msrs.files import read_lines, write_text
 
 MAX_ID_BYTES = 200  # ids become names of files
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # categories Cc, Zl and Zp
 LINE = re.compile(r"([^ \t]+)[ \t]+(.*)")
 
 
@@ -23,8 +24,7 @@ class Fault:
         return f"{self.where}: {self.message}"
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """The value of a line and where it stands, as `file:line`."""
 
     value: str
@@ -86,7 +86,7 @@ def has_control(text: str) -> bool:
     >>> has_control("größer 你好"), has_control("a\\x07b")
     (False, True)
     """
-    return any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text)
+    return CONTROL.search(text) is not None
 
 
 def is_pipe(value: str) -> bool:

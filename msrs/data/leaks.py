@@ -1,8 +1,10 @@
 """Whether two sets share a recording: by resolved path, and by content where a copy bears another name."""
 
+import functools
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msrs.files import sha256
 
@@ -16,27 +18,42 @@ def shared_media(sets: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]
     last MiB are hashed, and the whole only where these agree. An LRS3 costs little more than looking at its folders.
     Args: sets, name -> media files; files that do not exist are compared by path alone.
     """
-    owner: dict[Path, tuple[str, str]] = {}
-    by_size: dict[int, list[tuple[str, str, Path]]] = {}
+    owner: dict[str, tuple[str, str]] = {}
+    by_size: dict[int, list[tuple[str, str, str]]] = {}
+    real_folder = functools.cache(os.path.realpath)  # one look at the disk a file: corpora have few folders
     for name, files in sets.items():
         for file in files:
-            path = Path(file).resolve()
+            path, size = _resolved(file, real_folder)
             first_name, first_file = owner.setdefault(path, (name, file))
             if first_name != name:
                 yield name, f"uses {file}, which {first_name} uses too{_also(file, first_file)}"
-            elif path.is_file():
-                by_size.setdefault(path.stat().st_size, []).append((name, file, path))
+            elif size is not None:
+                by_size.setdefault(size, []).append((name, file, path))
     for candidates in by_size.values():
         if len({name for name, _, _ in candidates}) > 1:
             yield from _same_content(candidates)
+
+
+def _resolved(file: str, real_folder: Callable[[str], str]) -> tuple[str, int | None]:
+    """Real path and length (None: no such file)."""
+    folder, name = os.path.split(file)
+    path = os.path.join(real_folder(folder), name)
+    try:
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            path = os.path.realpath(path)
+            status = os.stat(path)
+    except OSError:
+        return path, None
+    return path, status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _also(file: str, other: str) -> str:
     return "" if file == other else f" (as {other})"
 
 
-def _same_content(candidates: list[tuple[str, str, Path]]) -> Iterator[tuple[str, str]]:
-    by_edges: dict[str, list[tuple[str, str, Path]]] = {}
+def _same_content(candidates: list[tuple[str, str, str]]) -> Iterator[tuple[str, str]]:
+    by_edges: dict[str, list[tuple[str, str, str]]] = {}
     for candidate in candidates:
         by_edges.setdefault(_edge_hash(candidate[2]), []).append(candidate)
     for group in by_edges.values():
@@ -49,10 +66,10 @@ def _same_content(candidates: list[tuple[str, str, Path]]) -> Iterator[tuple[str
                 yield name, f"{file} is a copy of {first_file}, which {first_name} uses"
 
 
-def _edge_hash(path: Path) -> str:
+def _edge_hash(path: str) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         digest.update(handle.read(EDGE_BYTES))
-        handle.seek(max(EDGE_BYTES, path.stat().st_size - EDGE_BYTES))
+        handle.seek(max(EDGE_BYTES, os.fstat(handle.fileno()).st_size - EDGE_BYTES))
         digest.update(handle.read(EDGE_BYTES))
     return digest.hexdigest()

@@ -44,13 +44,14 @@ class RelativeAttention(nn.Module):
 
     def forward(self, values: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         """Args: values (B, T, D), mask (B, T) bool of valid keys, positions (2T-1, D). Returns: (B, T, D)."""
-        batch, frames, size = values.shape
+        batch, frames, _ = values.shape
+        width = self.content_bias.shape[1]  # of a head; a narrowed model has fewer heads than size / width
         query, key, value = (
             layer(values).view(batch, frames, self.num_heads, -1) for layer in (self.query, self.key, self.value)
         )
-        offsets = self.position(positions).view(-1, self.num_heads, size // self.num_heads).permute(1, 2, 0)
+        offsets = self.position(positions).view(-1, self.num_heads, width).permute(1, 2, 0)
         by_offset = (query + self.position_bias).transpose(1, 2) @ offsets
-        bias = relative_shift(by_offset) / math.sqrt(size // self.num_heads)
+        bias = relative_shift(by_offset) / math.sqrt(width)
         bias = bias.masked_fill(~mask[:, None, None], torch.finfo(bias.dtype).min)
         mixed = F.scaled_dot_product_attention(
             (query + self.content_bias).transpose(1, 2),
@@ -59,4 +60,4 @@ class RelativeAttention(nn.Module):
             attn_mask=bias,
             dropout_p=self.dropout if self.training else 0.0,
         )
-        return self.out(mixed.transpose(1, 2).reshape(batch, frames, size))
+        return self.out(mixed.transpose(1, 2).reshape(batch, frames, -1))

@@ -59,7 +59,9 @@ def fill_page(exp: str | Path, page: str | Path) -> None:
     before, begin, rest = text.partition(MARKS[0])
     _, end, after = rest.partition(MARKS[1])
     if not begin or not end:
-        raise DataError(f"{page}: the lines `{MARKS[0]}` and `{MARKS[1]}` are missing; put them where the table belongs.")
+        raise DataError(
+            f"{page}: the lines `{MARKS[0]}` and `{MARKS[1]}` are missing; put them where the table belongs."
+        )
     table = markdown_table(*_table(find_results(exp), "WER"), num_labels=len(LABELS))
     write_text(page, f"{before}{begin}\n{table}\n{end}{after}\n")
 

@@ -18,7 +18,6 @@ A method's life has three phases: `search` (its mask acts and may move), then `s
 zero) or `dense` (all weights free, the method does nothing more).
 """
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal
@@ -30,11 +29,10 @@ from torch.optim import Optimizer
 
 from msrs.config import config
 from msrs.errors import TrainingError
+from msrs.log import LOGGER
 from msrs.sparse.selection import BLOCKS, choose_parameters
 from msrs.sparse.stats import density_stats
 from msrs.sparse.zeros import Swap, mask_gradients, mask_moments, mask_weights
-
-logger = logging.getLogger(__name__)
 
 SEARCH, SPARSE, DENSE = "search", "sparse", "dense"
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
@@ -80,14 +78,15 @@ class SparseMethod:
     def attach(self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int) -> None:
         """Choose the parameters of `model` (not wrapped in DDP) and start the mask phase.
 
-        Raises: ConfigError where patterns name nothing or the phase is longer than the run.
+        Comes before a checkpoint is loaded. A phase longer than the run is cut to it, with a warning.
+        Raises: ConfigError where patterns name nothing.
         """
         config = self.config
         self.params = choose_parameters(model, config.include, config.exclude, config.frontends)
         self.total_steps, self.steps_per_epoch, self.seed = total_steps, steps_per_epoch, seed
         self.num_steps = config.steps or (round(config.epochs * steps_per_epoch) if config.epochs else total_steps)
         if self.num_steps > total_steps:
-            logger.warning("The mask phase (%d steps) is cut to the run's %d steps.", self.num_steps, total_steps)
+            LOGGER.warning("The mask phase (%d steps) is cut to the run's %d steps.", self.num_steps, total_steps)
         self.num_steps = min(max(self.num_steps, 1), total_steps)
         self.phase = SEARCH
         with torch.no_grad():
@@ -150,7 +149,7 @@ class SparseMethod:
             mask_moments(optimizer, self.params, self.mask)
         self.phase = DENSE if self.config.finish == "dense" else SPARSE
         self._previous = {}
-        logger.info(
+        LOGGER.info(
             "The mask phase of %s ends after step %d at density %.4f; from here the model is %s.",
             self.config.type, self.step + 1, self.density(), self.phase,
         )  # fmt: skip
@@ -173,9 +172,14 @@ class SparseMethod:
             self.swap.restore(self.params)
 
     def stats(self) -> dict[str, float]:
-        """Plain numbers for the log: density overall, by block and by type of module, flips of the last epoch."""
+        """Plain numbers for the log: density overall, by block and by type of module, flips of the last epoch.
+
+        After a dense finish `density` is 1 and `found_density` what the mask had.
+        """
         if not self.params:
             return {}
+        if self.phase == DENSE:
+            return {"density": 1.0, "found_density": self.density(), "is_searching": 0.0}
         numbers = {"density": self.density(), "flips": self.flips, "is_searching": float(self.phase == SEARCH)}
         return numbers | density_stats(self.masks())
 

@@ -14,9 +14,9 @@ class ContinuousSparsification(Msrs):
     """Continuous sparsification, "Winning the Lottery with Continuous Sparsification" (Savarese, Silva, Maire, NeurIPS 2020).
 
     Mask sigma(beta s), beta from 1 to 200 geometrically (once an epoch in the code, `forward.per_epoch`), penalty
-    lambda * sum(mask), logits from s0 = 0, the mask divided by sigma(s0); at the end 1[s > 0]. In the paper s has its own
-    SGD without decay and lambda = 1e-8 is fixed, which does not carry over to Adam: lambda is calibrated here. With
-    `rounds` > 1 each round ends in s <- min(beta s, s0) and beta starts anew; weights are not rewound.
+    lambda * sum(mask), logits from s0 = 0, the mask divided by sigma(s0); at the end 1[s > 0]. In the paper s has its
+    own SGD without decay and lambda = 1e-8 is fixed, which does not carry over to Adam: lambda is calibrated here.
+    With `rounds` > 1 each round ends in s <- min(beta s, s0) and beta starts anew; weights are not rewound.
     """
 
     @config

@@ -70,8 +70,8 @@ class MaskControl(MaskedMethod):
     """A mask that another run found, or a disturbed copy of it, from step 0 on and never moved.
 
     `change: none` asks what the mask alone is worth, on the same initial weights (same seed) or others
-    (`weights: redrawn`); `random` keeps each tensor's density only, `shuffled` also how many weights each row and column
-    keeps together, `depth` keeps all weights but empties the blocks that the mask nearly emptied.
+    (`weights: redrawn`); `random` keeps each tensor's density only, `shuffled` also how many weights each row and
+    column keeps together, `depth` keeps all weights but empties the blocks that the mask nearly emptied.
     """
 
     @config

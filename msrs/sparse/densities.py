@@ -10,9 +10,9 @@ Distribution = Literal["erk", "er", "uniform"]
 def share_density(shapes: Mapping[str, Sequence[int]], density: float, by: Distribution = "erk") -> dict[str, float]:
     """Density of each tensor so that together they hold `density` of all entries.
 
-    ERK (Evci et al., ICML 2020): density_i = eps * sum(dims) / prod(dims); ER (Mocanu et al., 2018) takes only the two
-    channel dimensions. eps is solved for; tensors that would pass 1 become dense, those with the largest first, and it
-    is solved again.
+    ERK (Evci et al., ICML 2020): density_i = eps * sum(dims) / prod(dims); ER (Mocanu et al., 2018) takes only the
+    two channel dimensions. eps is solved for; tensors that would pass 1 become dense, those with the largest first,
+    and it is solved again.
 
     >>> shapes = {"a": (100, 50), "b": (50, 50), "c": (50, 10)}
     >>> {name: round(d, 6) for name, d in share_density(shapes, 0.2).items()}

@@ -17,9 +17,10 @@ from msrs.sparse.static import random_mask
 class Rigl(MaskedMethod):
     """RigL: grow where the dense gradient is largest (Evci, Gale, Menick, Castro, Elsen, ICML 2020).
 
-    Every `interval` steps each tensor drops a share of its smallest weights and grows as many by |dL/dw~| among all that
-    was not kept; grown weights start at zero. The paper trains with SGD and momentum; under AdamW a step moves a weight by
-    about the learning rate whatever its gradient, so an interval must leave a new weight the time to outgrow the drop.
+    Every `interval` steps each tensor drops a share of its smallest weights and grows as many by |dL/dw~| among all
+    that was not kept; grown weights start at zero. The paper trains with SGD and momentum; under AdamW a step moves a
+    weight by about the learning rate whatever its gradient, so an interval must leave a new weight the time to
+    outgrow the drop.
     """
 
     needs_dense_gradient = True
@@ -66,9 +67,9 @@ class Rigl(MaskedMethod):
 class Set(Rigl):
     """SET: grow at random (Mocanu et al., Nature Communications 2018).
 
-    The paper updates at each epoch's end at a constant share and drops the positive and the negative weights closest to
-    zero apart (`drop: sign`); later code (RigL's, and In-Time Over-Parameterization's with a long interval) drops by
-    magnitude. Among the places that may grow are those dropped a moment before; these keep their values.
+    The paper updates at each epoch's end at a constant share and drops the positive and the negative weights closest
+    to zero apart (`drop: sign`); later code (RigL's, and In-Time Over-Parameterization's with a long interval) drops
+    by magnitude. Among the places that may grow are those dropped a moment before; these keep their values.
     """
 
     needs_dense_gradient = False

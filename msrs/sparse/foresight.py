@@ -16,8 +16,9 @@ from msrs.errors import TrainingError
 def quiet(model: nn.Module) -> Iterator[None]:
     """Inside, the model's loss is a function of batch and weights alone: no dropout, batch norms read the batch.
 
-    Batch norms stay in training mode, for at step 0 their running statistics mean nothing; these, and all other buffers
-    and flags, come back as they were. Recurrent layers stay in training mode too, which cuDNN needs for a gradient.
+    Batch norms stay in training mode, for at step 0 their running statistics mean nothing; these, and all other
+    buffers and flags, come back as they were. Recurrent layers stay in training mode too, which cuDNN needs for a
+    gradient.
     """
     flags = {module: module.training for module in model.modules()}
     buffers = {name: copy.deepcopy(value) for name, value in model.named_buffers()}
@@ -46,7 +47,8 @@ def mean_gradients(
 
     Raises: TrainingError where no batch came.
     """
-    sums = {name: torch.zeros_like(p, dtype=torch.promote_types(p.dtype, torch.float32)) for name, p in params.items()}
+    float_type = {name: torch.promote_types(p.dtype, torch.float32) for name, p in params.items()}
+    sums = {name: torch.zeros_like(p, dtype=float_type[name]) for name, p in params.items()}
     count = 0
     for batch in batches:
         count += 1

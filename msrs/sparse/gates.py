@@ -1,8 +1,9 @@
 """A matrix and its mask logits phi: what the network sees of it, and the gradients that come back.
 
 Forward mask m_f = sigma(l_f phi), effective weight w~ = theta m_f / c. From G = dL/dw~ the gradients are
-dL/dtheta = G m_f / c and dL/dphi = (G theta) l_b sigma'(l_b phi) / c + d penalty / d phi: exact where l_f = l_b, else a
-surrogate that keeps the logits moving while the network already sees a nearly binary mask. All in float32 and in place.
+dL/dtheta = G m_f / c and dL/dphi = (G theta) l_b sigma'(l_b phi) / c + d penalty / d phi: exact where l_f = l_b, else
+a surrogate that keeps the logits moving while the network already sees a nearly binary mask. All in float32 and in
+place.
 """
 
 import math
@@ -104,9 +105,16 @@ class PairGate(WeightGate):
         size = theta.abs().float()
         return size.mul_(phi_start / size.max().clamp_min(torch.finfo(torch.float32).tiny))
 
-    def forward_mask(self, l_f: float) -> Tensor:
-        """The 2:4 mask of the logits, as numbers."""
-        return self.binary().float()
+    def write(self, theta: Tensor, l_f: float, scale: float) -> Tensor:
+        """w~ by the hard mask, which is kept for the gradient."""
+        self.shown = self.binary()
+        if self.effective is None:
+            self.effective = torch.empty_like(theta)
+        return torch.mul(theta, self.shown, out=self.effective)
+
+    def mask_gradient(self, gradient: Tensor, l_f: float, scale: float) -> None:
+        """G <- G * mask."""
+        gradient.mul_(self.shown)
 
     def binary(self) -> Tensor:
         """The 2:4 mask of the logits, bool."""
@@ -130,7 +138,13 @@ def two_of_four(scores: Tensor) -> Tensor:
     >>> two_of_four(torch.tensor([[0.1, 0.9, 0.4, 0.3, 2.0, 0.0, 1.0, 0.5]])).int().tolist()
     [[0, 1, 1, 0, 1, 0, 1, 0]]
     """
-    groups = scores.reshape(scores.shape[0], -1, 4)
-    order = groups.argsort(dim=-1, descending=True, stable=True)
-    mask = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, order[..., :2], True)
-    return mask.view_as(scores)
+    a, b, c, d = scores.reshape(scores.shape[0], -1, 4).unbind(-1)
+    ab, ac, ad, bc, bd, cd = a >= b, a >= c, a >= d, b >= c, b >= d, c >= d
+    # Who wins two of its three comparisons stays; a sort of every four is ten times slower.
+    stays = [_two(ab, ac, ad), _two(~ab, bc, bd), _two(~ac, ~bc, cd), _two(~ad, ~bd, ~cd)]
+    return torch.stack(stays, dim=-1).view_as(scores)
+
+
+def _two(first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+    """At least two of three."""
+    return (first & second) | (third & (first | second))

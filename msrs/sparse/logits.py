@@ -9,14 +9,15 @@ from torch.optim import Optimizer
 from msrs.sparse.gates import WeightGate
 from msrs.sparse.strength import Strength
 
-_GUARD_EVERY = 20  # steps between two looks at the minimum density
+_GUARD_EVERY = 20  # steps between two looks at the minimum density, at most
 _BINS = 10  # of the histogram of the logits
 
 
 class Logits:
     """The gates by parameter name, with what moves them.
 
-    Args: clamp, logits stay within plus and minus this (None: free); min_density, share of each tensor's logits that is
+    Args: clamp, logits stay within plus and minus this (None: free); min_density, share of each tensor's logits that
+    is
         held positive, by lifting the largest to `margin`.
     """
 
@@ -26,6 +27,8 @@ class Logits:
     ):  # fmt: skip
         self.gates, self.strength, self.clamp = gates, strength, clamp
         self.min_density, self.margin = min_density, max(margin, 0.01)
+        # A logit falls by `lr` a step: look again before those just lifted can be negative.
+        self.guard_every = max(1, min(_GUARD_EVERY, int(self.margin / lr / 2)))
         phis = [gate.phi for gate in gates.values()]
         strength.attach({name: gate.phi for name, gate in gates.items()})
         if kind == "sgd":
@@ -44,7 +47,7 @@ class Logits:
             if self.clamp is not None:
                 for gate in self.gates.values():
                     gate.phi.data.clamp_(-self.clamp, self.clamp)
-            if step % _GUARD_EVERY == 0:
+            if step % self.guard_every == 0:
                 self.guard()
             if self.strength.is_steered:
                 self.strength.steer(self.density())

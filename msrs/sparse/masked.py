@@ -14,10 +14,10 @@ from msrs.sparse.zeros import mask_gradients, mask_moments, mask_weights
 class MaskedMethod(SparseMethod):
     """theta <- theta * mask after every step; `moves_at` tells the steps after which `move` gives another mask.
 
-    The gradient of a masked weight is computed all the same (it is dL/dw~, free with a dense forward pass), kept aside at
-    the steps at which the mask moves, and zero for the optimiser. Entries that leave lose their moments, entries that
-    come start at zero with moments of zero. Unlike the reference code of RigL, the optimiser's step is made at those
-    steps too, before the mask moves.
+    The gradient of a masked weight is computed all the same (it is dL/dw~, free with a dense forward pass), kept
+    aside at the steps at which the mask moves, and zero for the optimiser. Entries that leave lose their moments,
+    entries that come start at zero with moments of zero. Unlike the reference code of RigL, the optimiser's step is
+    made at those steps too, before the mask moves.
     """
 
     needs_dense_gradient = False

@@ -1,6 +1,5 @@
 """MSRS: a mask learned with the weights during the first epochs, then frozen or let go."""
 
-import logging
 import math
 from typing import Any, Literal
 
@@ -9,6 +8,7 @@ from torch.optim import Optimizer
 
 from msrs.config import config
 from msrs.errors import ConfigError
+from msrs.log import LOGGER
 from msrs.sparse.base import Count, Positive, Share, SparseMethod
 from msrs.sparse.gates import PairGate, WeightGate
 from msrs.sparse.logits import Logits
@@ -16,19 +16,17 @@ from msrs.sparse.neuron import make_unit_gates
 from msrs.sparse.schedules import Temperature
 from msrs.sparse.strength import Strength
 
-logger = logging.getLogger(__name__)
-
 
 class Msrs(SparseMethod):
     """MSRS, "Training multimodal speech recognition models from scratch with sparse mask optimization".
 
     Fernandez-Lopez, Chen, Ma, Yin, Xiao, Petridis, Liu, Pantic, Interspeech 2024 (arXiv 2406.17614). The paper's, by
-    its abstract and digests: a mask sigma(l phi) learned jointly with the weights from a random dense start, a penalty
-    linear in the logits, a "two-temperature" optimisation, a mask nearly binary after a few epochs, then a return to
-    dense or updates of the non-zeros only. *Our inference, for its full text could not be read and it has no public
-    code*: what the two temperatures are (here l_f of the forward mask and l_b of the gradient), every value below, which
-    modules are masked, the clamp, the start of phi, the rescaling, the optimiser of phi, how lambda is found, when the
-    phase ends.
+    its abstract and digests: a mask sigma(l phi) learned jointly with the weights from a random dense start, a
+    penalty linear in the logits, a "two-temperature" optimisation, a mask nearly binary after a few epochs, then a
+    return to dense or updates of the non-zeros only. *Our inference, for its full text could not be read and it has
+    no public code*: what the two temperatures are (here l_f of the forward mask and l_b of the gradient), every value
+    below, which modules are masked, the clamp, the start of phi, the rescaling, the optimiser of phi, how lambda is
+    found, when the phase ends.
     """
 
     @config
@@ -40,31 +38,31 @@ class Msrs(SparseMethod):
         stop_flips: Share = 0.001  # it does where less of it flipped in an epoch, after one that flipped more; 0: never
         finish: Literal["dense", "sparse"] = "dense"
         min_density: Share = 0.01  # one lambda for all empties query, key and the first block first
-        # What one logit decides about: a weight; two of each four inputs (density .5, no penalty); a whole unit (feed-forward
-        # unit, head, convolution channel), whose outgoing weights then make up the mask.
+        # What one logit decides about: a weight; two of each four inputs (density .5, no penalty); a whole unit
+        # (feed-forward unit, head, convolution channel), whose outgoing weights then make up the mask.
         granularity: Literal["weight", "2:4", "neuron"] = "weight"
         forward: Temperature = Temperature(curve="geometric", start=1.0, end=200.0)  # l_f: what the network sees
         # l_b: how far from 0 a logit still feels the loss; null: as `forward`, which is continuous sparsification.
         backward: Temperature | None = Temperature(curve="constant", start=5.0)
-        # joint: weights and logits in one step; alternate: `alternate_steps` steps of the weights with the mask at l_f,
-        # the logits still, then as many of the logits with the mask at l_b, the masked weights still.
+        # joint: weights and logits in one step; alternate: `alternate_steps` steps of the weights with the mask at
+        # l_f, the logits still, then as many of the logits with the mask at l_b, the masked weights still.
         update: Literal["joint", "alternate"] = "joint"
         alternate_steps: Count = 1
         phi_start: float = 0.1  # all logits at step 0: a margin against the noise of the first gradients
         phi_clamp: Positive | None = 1.0  # logits stay within plus and minus this, so that they can return; null: free
-        # Divide the mask by its value at phi_start, so that the model starts as the dense one. Without it every masked
-        # matrix starts smaller, which by itself evens out gradients (an implicit LayerScale).
+        # Divide the mask by its value at phi_start, so that the model starts as the dense one. Without it every
+        # masked matrix starts smaller, which by itself evens out gradients (an implicit LayerScale).
         rescale: bool = True
         phi_optimizer: Literal["adam", "sgd"] = "adam"  # the logits' own: float32, no decay, outside gradient clipping
         phi_travel: Positive = 2.0  # way of a logit that is pushed one way all along; its rate is this / its steps
         phi_lr: Positive | None = None  # the logits' rate itself, in place of phi_travel
         penalty: Literal["linear", "sigmoid"] = "linear"  # lambda * sum(phi), or lambda * sum(sigma(l_b phi))
         # lambda: a number (of each logit); quantile: of the logits' gradients over `calibration_steps`, by
-        # target_density; steered: from there on raised or lowered every step until the density is target_density. With
-        # a number or a quantile the density is a result, not a setting.
+        # target_density; steered: from there on raised while the density is above target_density, its sign turned while
+        # it is below. With a number or a quantile the density is a result, not a setting.
         strength: float | Literal["quantile", "steered"] = "quantile"
         calibration_steps: Count = 50  # steps with the logits still; a tenth of the phase at most
-        steering_rate: Positive = 0.1  # lambda's change a step, in calibrated lambdas, where the density is off by 1
+        steering_rate: Positive = 0.1  # lambda's rise a step, in calibrated lambdas, where the density is 1 too high
         strength_per_tensor: bool = False  # one quantile a tensor, not one of all logits
 
     def __init__(self, config: Any):
@@ -141,7 +139,7 @@ class Msrs(SparseMethod):
         turn, strength = self.turn(step), self.logits.strength
         is_linear = self.config.penalty == "linear"
         for name, gate in self.logits.gates.items():
-            parameter = self.params[name]
+            parameter, gate.phi.grad = self.params[name], None  # what a skipped step may have left
             if parameter.grad is None:
                 continue
             if turn != "weights" or strength.is_calibrating:
@@ -160,7 +158,7 @@ class Msrs(SparseMethod):
         if self.flips >= self.config.stop_flips:
             self.has_moved = True
         elif self.has_moved:
-            logger.info("Epoch %d: %.4f %% of the mask flipped.", epoch, 100 * self.flips)
+            LOGGER.info("Epoch %d: %.4f %% of the mask flipped.", epoch, 100 * self.flips)
             self.finish(optimizer)
 
     def masks(self) -> dict[str, Tensor]:
@@ -184,7 +182,8 @@ class Msrs(SparseMethod):
         """Besides densities: lambda, temperatures, undecided logits, a histogram of phi."""
         result = super().stats()
         if self.logits is not None:
-            result["l_f"], result["l_b"] = self.temperatures(self.step)
+            temperatures = zip(("l_f", "l_b"), self.temperatures(self.step), strict=True)
+            result |= {name: value for name, value in temperatures if math.isfinite(value)}
             result |= self.logits.stats()
         return result
 

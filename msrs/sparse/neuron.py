@@ -11,8 +11,8 @@ from msrs.sparse.units import UnitGroup, find_units, spread_columns, sum_columns
 class UnitGate(WeightGate):
     """One logit a unit; the mask multiplies the columns of the outgoing matrix, that is the unit's output.
 
-    After batch norm and activation, therefore, which would revive a zero that came in. `cost` weighs the penalty by the
-    unit's number of parameters, relative to the mean over all units.
+    After batch norm and activation, therefore, which would revive a zero that came in. `cost` weighs the penalty by
+    the unit's number of parameters, relative to the mean over all units.
     """
 
     def __init__(self, group: UnitGroup, theta: Tensor, phi_start: float, weight: int):

@@ -17,9 +17,9 @@ from msrs.sparse.static import random_mask
 class GradualPruning(MaskedMethod):
     """Gradual magnitude pruning, GMP (Zhu and Gupta, 2017, "To prune, or not to prune").
 
-    The smallest weights go at `start`, start + interval, ..., `end`, by the cubic schedule. The paper prunes each layer to
-    the same sparsity; `scope: global`, as in GraNet's code, ranks all layers together. Pruned weights are zero and stay
-    so; the paper's code keeps their last values, which may return should the others shrink below them.
+    The smallest weights go at `start`, start + interval, ..., `end`, by the cubic schedule. The paper prunes each
+    layer to the same sparsity; `scope: global`, as in GraNet's code, ranks all layers together. Pruned weights are
+    zero and stay so; the paper's code keeps their last values, which may return should the others shrink below them.
     """
 
     @config
@@ -66,9 +66,9 @@ class GradualPruning(MaskedMethod):
 class GraNet(GradualPruning):
     """GraNet: gradual pruning with neuroregeneration (Liu et al., NeurIPS 2021).
 
-    After each pruning every tensor replaces a share of its smallest weights by those with the largest gradients; the share
-    follows a cosine from `regrow_start` to `regrow_end` over the phase. The code stops one pruning short of the target
-    density; here the last one reaches it.
+    After each pruning every tensor replaces a share of its smallest weights by those with the largest gradients; the
+    share follows a cosine from `regrow_start` to `regrow_end` over the phase. The code stops one pruning short of the
+    target density; here the last one reaches it.
     """
 
     needs_dense_gradient = True

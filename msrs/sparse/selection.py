@@ -28,8 +28,8 @@ def choose_parameters(
 ) -> dict[str, nn.Parameter]:
     """The trainable matrices whose names match, in the model's order; a tied parameter comes once, by its first name.
 
-    Matrices are weights of two or more dimensions; convolutions count where their kernel is 1 and ungrouped, those of a
-    front-end whatever their kernel. Norms, biases, embeddings and depthwise kernels are never chosen.
+    Matrices are weights of two or more dimensions; convolutions count where their kernel is 1 and ungrouped, those of
+    a front-end whatever their kernel. Norms, biases, embeddings and depthwise kernels are never chosen.
     Raises: ConfigError where a pattern that the user wrote matches no such matrix, or nothing is chosen.
     """
     owners = {f"{prefix}.{name}".lstrip("."): module for prefix, module in model.named_modules() for name in

@@ -18,9 +18,10 @@ from msrs.sparse.ranking import keep_largest, keep_largest_of_all
 class Snip(MaskedMethod):
     """SNIP: keep the weights with the largest |theta * dL/dtheta| (Lee, Ajanthan, Torr, ICLR 2019).
 
-    The paper scores one mini-batch after a variance-scaling initialisation and ranks globally. Here the gradient is the
-    signed mean over `num_batches` (less noise), the initialisation is the model's own, and `distribution` may rank inside
-    each tensor with ERK densities, as RigL's code does: a global rank empties query, key and the first block.
+    The paper scores one mini-batch after a variance-scaling initialisation and ranks globally. Here the gradient is
+    the signed mean over `num_batches` (less noise), the initialisation is the model's own, and `distribution` may
+    rank inside each tensor with ERK densities, as RigL's code does: a global rank empties query, key and the first
+    block.
     """
 
     @config
@@ -55,7 +56,8 @@ class Snip(MaskedMethod):
         if config.distribution == "global":
             total = sum(s.numel() for s in scores.values())
             return keep_largest_of_all(scores, count_kept(total, config.target_density), self.least())
-        shares = share_density({n: tuple(s.shape) for n, s in scores.items()}, config.target_density, config.distribution)
+        shapes = {name: tuple(s.shape) for name, s in scores.items()}
+        shares = share_density(shapes, config.target_density, config.distribution)
         return {n: keep_largest(s, count_kept(s.numel(), shares[n], config.min_density)) for n, s in scores.items()}
 
     def first_mask(self) -> dict[str, Tensor]:
@@ -69,9 +71,9 @@ class Snip(MaskedMethod):
 class Grasp(Snip):
     """GraSP: remove the weights whose removal hurts the gradient's flow least (Wang, Zhang, Grosse, ICLR 2020).
 
-    Score S = -theta * Hg; the largest S go. The paper differentiates twice, at logits divided by 200, on class-balanced
-    halves of a batch. Here Hg = (dL(theta + delta g) - dL(theta)) / delta with delta = `step_size` / |g| on the same
-    batches, dropout and running statistics still: CTC and fused attention have no second derivative.
+    Score S = -theta * Hg; the largest S go. The paper differentiates twice, at logits divided by 200, on
+    class-balanced halves of a batch. Here Hg = (dL(theta + delta g) - dL(theta)) / delta with delta = `step_size` /
+    |g| on the same batches, dropout and running statistics still: CTC and fused attention have no second derivative.
     """
 
     @config

@@ -13,8 +13,8 @@ from msrs.sparse.ranking import keep_largest, random_scores
 class StaticRandom(MaskedMethod):
     """Static random sparsity: exact counts by ER or ERK densities, places at random.
 
-    ER: Mocanu et al., Nature Communications 2018; ERK: Evci et al., "Rigging the Lottery", ICML 2020 (densities and exact
-    counts as in its reference code).
+    ER: Mocanu et al., Nature Communications 2018; ERK: Evci et al., "Rigging the Lottery", ICML 2020 (densities and
+    exact counts as in its reference code).
     """
 
     @config

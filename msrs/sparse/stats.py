@@ -33,8 +33,9 @@ class GradientWatch:
         for batch in micro_batches: loss(batch).backward(); watch.micro_batch()
         numbers = watch.collect()            # before method.after_backward
 
-    Without `micro_batch` the numbers come without signal-to-noise ratios. It costs a copy of the gradients a micro-batch,
-    so watch every hundredth update or so. Args: model; its tensors of two and more dimensions are watched.
+    Without `micro_batch` the numbers come without signal-to-noise ratios. It costs a copy of the gradients a
+    micro-batch, so watch every hundredth update or so. Args: model; its tensors of two and more dimensions are
+    watched.
     """
 
     def __init__(self, model: nn.Module):

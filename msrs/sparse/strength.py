@@ -5,20 +5,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_DECAY = 0.95  # of the running mean of |dL/dphi| during the calibration
+_DECAY = 0.95  # of the running mean of dL/dphi during the calibration
 _SAMPLE = 1 << 22  # entries of a tensor beyond which a quantile is taken over an even sample
 
 
 class Strength:
     """lambda of every masked tensor, kept on the device so that a step needs no synchronisation.
 
-    A logit that starts where its data force is |dL/dphi| and whose weight does not help is pruned by any lambda >= 0, one
-    that helps survives if its force is larger than lambda; so lambda = the q-quantile of the forces, q = 2 s - 1 for a
-    target sparsity s (at least 0.1), aims at s. It means the same at every model size and loss scale; an absolute number
-    spans four decades between them (our derivation and measurement, not the paper's).
+    A weight that does not help is pruned by any lambda >= 0, one that helps survives if its force |dL/dphi| is larger
+    than lambda; so lambda = the q-quantile of the forces, q = 2 s - 1 for a target sparsity s (at least 0.1), aims at
+    s. It means the same at every model size and loss scale; an absolute number spans four decades between them (our
+    derivation and measurement, not the paper's). The force is the size of the signed mean: that of single gradients
+    is mostly noise, which does not hold a logit up.
 
-    Args: value, a number, "quantile" or "steered"; target_density; num_steps of calibration, in which logits stand still;
-        rate of steering, in units of the calibrated lambda a step; per_tensor, one quantile a tensor instead of one of all.
+    Args: value, a number, "quantile" or "steered"; target_density; num_steps of calibration, in which logits stand
+        still; rate of steering, in units of the calibrated lambda a step; per_tensor, one quantile a tensor instead of
+        one of all.
     """
 
     def __init__(self, value: float | str, target_density: float, num_steps: int, rate: float, per_tensor: bool):
@@ -26,7 +28,8 @@ class Strength:
         self.num_steps = 0 if isinstance(value, float) else num_steps
         self.means: dict[str, Tensor] = {}
         self.current: dict[str, Tensor] = {}
-        self.unit: dict[str, Tensor] = {}
+        self.unit: dict[str, Tensor] = {}  # lambda as calibrated
+        self.grown: dict[str, Tensor] = {}  # lambda as steering raised it
         self.num_seen = 0
 
     def attach(self, logits: dict[str, Tensor]) -> None:
@@ -49,16 +52,16 @@ class Strength:
         self.num_seen += 1
         for name, gradient in gradients.items():
             if name not in self.means:
-                self.means[name] = gradient.abs().mul_(1 - _DECAY)
+                self.means[name] = gradient.mul(1 - _DECAY)
             else:
-                self.means[name].mul_(_DECAY).add_(gradient.abs(), alpha=1 - _DECAY)
+                self.means[name].mul_(_DECAY).add_(gradient, alpha=1 - _DECAY)
         if not self.is_calibrating:
             self._set()
 
     def _set(self) -> None:
         bias = 1 - _DECAY**self.num_seen
         share = max(2 * (1 - self.target_density) - 1, 0.1)
-        pools = {name: _sample(mean) for name, mean in self.means.items()}
+        pools = {name: _sample(mean).abs() for name, mean in self.means.items()}
         if not self.per_tensor:
             pool = torch.cat(list(pools.values()))
             pools = dict.fromkeys(pools, pool)
@@ -68,13 +71,20 @@ class Strength:
                 found[id(pool)] = torch.kthvalue(pool, max(1, round(share * pool.numel()))).values / bias
             self.current[name] = found[id(pool)].to(self.current[name].device, copy=True)
         self.unit = {name: value.clone() for name, value in self.current.items()}
+        self.grown = {name: value.clone() for name, value in self.current.items()}
         self.means = {}
 
     def steer(self, density: Tensor) -> None:
-        """Dual ascent: lambda <- max(0, lambda + rate * unit * (density - target)); density is a scalar tensor."""
+        """Push down while the density (a scalar tensor) is above the target, pull up while it is below.
+
+        Above: lambda <- lambda + rate * unit * (density - target), dual ascent. Below, lambda is minus the calibrated
+        one: dual ascent alone overshoots and does not come back, because under Adam logits fall at one speed whatever
+        lambda is, and those that fell feel the loss no more.
+        """
         for name, value in self.current.items():
             excess = density.to(value.device) - self.target_density
-            value.add_(self.unit[name] * excess, alpha=self.rate).clamp_(min=0)
+            self.grown[name].add_(self.unit[name] * excess.clamp_min(0), alpha=self.rate)
+            value.copy_(torch.where(excess > 0, self.grown[name], -self.unit[name]))
 
     def mean(self) -> float:
         """Mean lambda over the tensors."""
@@ -82,11 +92,11 @@ class Strength:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything, as tensors."""
-        return {"means": self.means, "current": self.current, "unit": self.unit, "num_seen": self.num_seen}
+        return {key: getattr(self, key) for key in ("means", "current", "unit", "grown", "num_seen")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Counterpart of `state_dict`."""
-        for key in ("means", "current", "unit"):
+        for key in ("means", "current", "unit", "grown"):
             setattr(self, key, {n: v.to(self.current[n].device, copy=True) for n, v in state[key].items()})
         self.num_seen = state["num_seen"]
 

@@ -1,7 +1,7 @@
 """Units of a network that can go as a whole: feed-forward units, attention heads, convolution channels.
 
-Found by what modules are made of, so the model's files know nothing of it: a Sequential with two Linear layers; a module
-with `query`, `key`, `value`, `out` and `num_heads`; a module with `expand`, `depthwise`, `norm`, `contract`.
+Found by what modules are made of, so the model's files know nothing of it: a Sequential with two Linear layers; a
+module with `query`, `key`, `value`, `out` and `num_heads`; a module with `expand`, `depthwise`, `norm`, `contract`.
 """
 
 from dataclasses import dataclass

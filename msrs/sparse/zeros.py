@@ -33,7 +33,8 @@ def mask_moments(optimizer: Optimizer | None, params: dict[str, nn.Parameter], k
 class Swap:
     """Tensors that stand in for parameters' own; no copy is made, `parameter.data` points elsewhere for a while.
 
-    Safe for autograd because it happens between graphs: before the first forward of a step and after its last backward.
+    Safe for autograd because it happens between graphs: before the first forward of a step and after its last
+    backward.
     """
 
     def __init__(self) -> None:
