@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from msrs.config import config
@@ -14,7 +15,7 @@ class FusionConfig:
 
     # late: an encoder each, then a two-layer network (Auto-AVSR); early: one encoder reads the joined features
     place: Literal["late", "early"] = "late"
-    hidden_size: int = 8192  # of the network; early fusion needs none
+    hidden_size: int = 8192  # of the network; early: the width that either stream is brought to
 
 
 class LateFusion(nn.Module):
@@ -31,3 +32,22 @@ class LateFusion(nn.Module):
         """Args: joined (B, T, D_video + D_audio), mask (B, T) bool. Returns: (B, T, D), zero on padding."""
         hidden = nn.functional.relu(self.norm(self.expand(joined), mask))
         return self.contract(hidden) * mask[..., None]
+
+
+class EarlyFusion(nn.Module):
+    """Features of two front-ends, each brought to the same width and scale, side by side.
+
+    Without the norms the stream with more channels drowns the other: GRID's sound was hardly heard beside its video.
+    """
+
+    def __init__(self, config: FusionConfig, video_size: int, audio_size: int):
+        super().__init__()
+        self.video, self.audio = (
+            nn.Sequential(nn.Linear(size, config.hidden_size), nn.LayerNorm(config.hidden_size))
+            for size in (video_size, audio_size)
+        )
+        self.output_size = 2 * config.hidden_size
+
+    def forward(self, video: Tensor, audio: Tensor) -> Tensor:
+        """Args: video (B, T, D_video), audio (B, T, D_audio). Returns: (B, T, 2 * hidden_size)."""
+        return torch.cat([self.video(video), self.audio(audio)], dim=-1)

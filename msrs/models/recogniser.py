@@ -12,7 +12,7 @@ from msrs.frontends import AUDIO_FRONTENDS, VIDEO_FRONTENDS
 from msrs.frontends.video import VideoResNet
 from msrs.frontends.waveform import WaveformResNet
 from msrs.lengths import length_mask
-from msrs.models.fusion import FusionConfig, LateFusion
+from msrs.models.fusion import EarlyFusion, FusionConfig, LateFusion
 from msrs.models.losses import Losses, blank_share, decoder_tokens, smoothed_cross_entropy
 from msrs.nets import ENCODERS
 from msrs.nets.conformer import Conformer
@@ -56,13 +56,16 @@ class Recogniser(nn.Module):
         if modality != "video":
             self.audio_frontend = AUDIO_FRONTENDS.build(config.audio_frontend)
             sizes.append(self.audio_frontend.output_size)
-        self.fusion = None
-        if modality == "audiovisual" and config.fusion.place == "late":
+        self.fusion: LateFusion | EarlyFusion | None = None
+        self.is_late = modality == "audiovisual" and config.fusion.place == "late"
+        if self.is_late:
             self.video_encoder, self.audio_encoder = (ENCODERS.build(config.encoder, size) for size in sizes)
             size = self.video_encoder.output_size
             self.fusion = LateFusion(config.fusion, size, size, size)
         else:
-            self.encoder = ENCODERS.build(config.encoder, sum(sizes))
+            if modality == "audiovisual":
+                self.fusion = EarlyFusion(config.fusion, *sizes)
+            self.encoder = ENCODERS.build(config.encoder, self.fusion.output_size if self.fusion else sizes[0])
             size = self.encoder.output_size
         self.ctc = CTCHead(config.ctc, vocabulary_size, size)
         self.decoder = TransformerDecoder(config.decoder, vocabulary_size, size) if config.decoder else None
@@ -86,8 +89,9 @@ class Recogniser(nn.Module):
                 raise DataError(f"{wrong}: video and audio differ in length; rerun stage 2, which cuts both alike.")
             lengths = own
             streams.append(features)
-        if self.fusion is None:
-            return self.encoder(torch.cat(streams, dim=-1), lengths), lengths
+        if not self.is_late:
+            features = self.fusion(*streams) if self.fusion else streams[0]
+            return self.encoder(features, lengths), lengths
         encoded = [self.video_encoder(streams[0], lengths), self.audio_encoder(streams[1], lengths)]
         joined = torch.cat(encoded, dim=-1)
         return self.fusion(joined, length_mask(lengths, joined.shape[1])), lengths
