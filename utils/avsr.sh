@@ -20,7 +20,7 @@ option test-sets word test "names of the test sets, in one word"
 option local-options word "" "names of further options that are handed on to local/data.sh, in one word"
 option local-data-args word "" "further words for local/data.sh"
 option face-model path "" "face model, in place of the one that set-up fetched"
-option max-skipped word "" "share of a set's recordings that stage 1 may put aside, such as 0.05"
+option max-skipped word "" "share of a set that stages 1 and 2 may put aside each, such as 0.05"
 option crop-args word "" "further words for msrs-crop, such as \"--max-faces 1\""
 option token-type word unigram "unit of the text: unigram, bpe, char or word"
 option token-size whole 500 "number of units; to be left out for char and word: all"
@@ -178,6 +178,7 @@ fi
 if begin 2 dump; then
     for name in "${sets[@]}"; do
         words=(--data "data/$name" --out "$feats/$name" --modality "$modality" --nj "$nj")
+        if [[ -n $max_skipped ]]; then words+=(--max-skipped "$max_skipped"); fi
         if [[ $modality != audio ]]; then words+=(--crop "$crops/$name"); fi
         run_pooled msrs-dump "${words[@]}"
     done
