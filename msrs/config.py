@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar
 
 import pydantic
 import yaml
@@ -20,7 +20,6 @@ from msrs.files import read_lines
 T = TypeVar("T")
 
 
-@dataclass_transform(kw_only_default=True, frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Class decorator: a frozen, keyword-only dataclass checked by pydantic, unknown keys forbidden."""
     rules = pydantic.ConfigDict(extra="forbid", strict=False, validate_default=True, allow_inf_nan=False)
