@@ -19,6 +19,7 @@ from msrs.models.recogniser import Recogniser
 from msrs.optim.optimizers import make_optimizer
 from msrs.optim.schedules import check_schedule, rate_share
 from msrs.sparse import SPARSE_METHODS
+from msrs.sparse.mask_file import save_masks
 from msrs.train import checkpoint
 from msrs.train.average import average_weights, best_epochs
 from msrs.train.options import TrainConfig
@@ -35,6 +36,7 @@ class Place:
     update: int = 0  # updates that are done
     seconds: float = 0.0  # spent in updates, over all restarts
     scores: dict[int, float] = dataclasses.field(default_factory=dict)  # by number of finished epochs
+    phase: str = ""  # of the sparse method, when last looked at
 
 
 class Trainer:
@@ -65,7 +67,7 @@ class Trainer:
         self.optimizer = make_optimizer(model, options.optim)
         self.sparse = SPARSE_METHODS.build(options.sparse)
         self.sparse.attach(model, self.total_updates, updates[0], options.seed)
-        self.place = Place()
+        self.place = Place(phase=self.sparse.phase)
         self.reporters: list[Reporter] = []
         self.newest: dict[str, float] = {}
         self.frames_done, self.seconds_done = 0, 0.0  # since this start
@@ -112,6 +114,7 @@ class Trainer:
                     self.save()
             place.epoch, place.batch = place.epoch + 1, 0
             self.sparse.end_epoch(place.epoch, self.optimizer)
+            self.follow_phase()
             self.report("sparse", {"epoch": place.epoch, **self.sparse.stats()})
             if place.epoch % loop.validate_every_epochs == 0 or place.epoch == loop.max_epochs:
                 self.validate()
@@ -224,6 +227,16 @@ class Trainer:
         LOGGER.info("epoch %d, %s: dev %s\n%s", place.epoch, hours(place.seconds), figures, "\n".join(lines))
         self.report("dev", {"epoch": place.epoch, "seconds": place.seconds, **metrics})
 
+    def follow_phase(self) -> None:
+        """When the mask has been found, keep it in a file and forget the models before: means must not mix masks."""
+        place = self.place
+        if place.phase == "search" and self.sparse.phase != "search":
+            save_masks(self.sparse.masks(), self.folder.parent / "masks.npz")
+            place.scores.clear()
+            for _, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
+                path.unlink()
+        place.phase = self.sparse.phase
+
     def report(self, kind: str, values: dict[str, object]) -> None:
         """Hand numbers to all reporters."""
         for reporter in self.reporters:
@@ -267,8 +280,13 @@ class Trainer:
         return True
 
     def average(self) -> None:
-        """Write the mean of the best checkpoints, which is the model of the run."""
+        """Write the mean of the best checkpoints, which is the model of the run.
+
+        Where a method moves its mask to the very end, the mean would be denser than any of them: the best one it is.
+        """
         best = checkpoint.numbered(self.folder, checkpoint.EPOCH)
+        if self.sparse.phase == "search":
+            best = [(epoch, path) for epoch, path in best if epoch in best_epochs(self.place.scores, 1)]
         checkpoint.save({"model": average_weights([path for _, path in best])}, self.folder / "average.pt")
         epochs = ", ".join(str(epoch) for epoch, _ in best)
         LOGGER.info("%s is the mean of epochs %s", self.folder / "average.pt", epochs)

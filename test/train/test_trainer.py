@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -65,6 +66,25 @@ def test_a_sparse_finish_leaves_zeros_in_the_averaged_model(dumps, tmp_path):
     zeros = sum(int((p == 0).sum()) for p in masked)
     assert 0 < density < 1
     assert zeros >= (1 - density) * 0.9 * sum(p.numel() for p in masked)
+
+
+def test_means_do_not_mix_masks(dumps, tmp_path):
+    run(dumps, tmp_path, *SPARSE["msrs"])
+    masks = np.load(tmp_path / "masks.npz")
+    assert masks.files
+    epochs = {path.stem for path in (tmp_path / "checkpoints").glob("epoch_*.pt")}
+    phases = [line["is_searching"] for line in metrics(tmp_path) if line["kind"] == "sparse"]
+    first = phases.index(0.0) + 1
+    assert all(int(name.split("_")[1]) >= first for name in epochs)
+
+
+def test_a_mask_that_moves_to_the_end_gives_the_best_model_alone(dumps, tmp_path):
+    run(dumps, tmp_path, "sparse.type=set", "sparse.interval=2", "sparse.target_density=0.3", "train.select_by=loss")
+    state = load(tmp_path / "checkpoints" / "average.pt")["model"]
+    scores = {line["epoch"]: line["loss"] for line in metrics(tmp_path) if line["kind"] == "dev"}
+    best = min(scores, key=lambda epoch: (scores[epoch], -epoch))
+    single = load(tmp_path / "checkpoints" / f"epoch_{best:05d}.pt")["model"]
+    assert all(torch.equal(value, single[name]) for name, value in state.items())
 
 
 def test_a_finished_run_is_passed_over(dumps, tmp_path, monkeypatch):
