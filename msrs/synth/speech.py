@@ -86,11 +86,11 @@ class _Espeak:
             import espeakng_loader
 
             path, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
-            self.library = ctypes.CDLL(str(path))
+            self.engine = ctypes.CDLL(str(path))
         except (ImportError, OSError, RuntimeError) as error:
             raise DependencyError(f"The synthetic corpus needs espeak-ng's library ({error}). {_INSTALL}") from None
         flags = _PHONEME_EVENTS | _DO_NOT_EXIT
-        self.sample_rate_hz = self.library.espeak_Initialize(_SYNCHRONOUS, 0, _short_path(str(data)).encode(), flags)
+        self.sample_rate_hz = self.engine.espeak_Initialize(_SYNCHRONOUS, 0, _short_path(str(data)).encode(), flags)
         if self.sample_rate_hz <= 0:
             remedy = (
                 f"{_INSTALL}, in a folder whose name is shorter if this one is longer than {_LONGEST_PATH} characters"
@@ -100,7 +100,7 @@ class _Espeak:
         self.starts: list[tuple[int, str]] = []
         # The library keeps a bare pointer: without this reference python frees the callback under its feet.
         self.callback = _Callback(self._receive)
-        self.library.espeak_SetSynthCallback(self.callback)
+        self.engine.espeak_SetSynthCallback(self.callback)
 
     def _receive(self, wave, count: int, events) -> int:
         if wave and count > 0:
@@ -115,14 +115,14 @@ class _Espeak:
     def say(self, request: SpeechRequest) -> Speech:
         self.chunks, self.starts = [], []
         # An unknown name is not refused by later calls: they go on in the default voice.
-        if self.library.espeak_SetVoiceByName(request.voice.encode()) != 0:
+        if self.engine.espeak_SetVoiceByName(request.voice.encode()) != 0:
             raise DataError(f"espeak-ng has no voice {request.voice!r}; `espeak-ng --voices=en` lists those it has.")
-        self.library.espeak_SetParameter(_RATE, request.words_per_minute, 0)
-        self.library.espeak_SetParameter(_PITCH, request.pitch, 0)
-        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+        self.engine.espeak_SetParameter(_RATE, request.words_per_minute, 0)
+        self.engine.espeak_SetParameter(_PITCH, request.pitch, 0)
+        self.engine.espeak_ng_SetRandSeed(ctypes.c_long(1))
         text = request.text.encode()
-        self.library.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8, None, None)
-        self.library.espeak_Synchronize()
+        self.engine.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, _UTF8, None, None)
+        self.engine.espeak_Synchronize()
         wave = np.concatenate(self.chunks).astype(np.float32) / 32768
         return Speech(resample(wave, self.sample_rate_hz, SAMPLE_RATE_HZ), self._phonemes(len(wave)))
 

@@ -8,7 +8,6 @@ import pytest
 
 from msrs.data.datadir import DataDir, write_datadir
 from msrs.data.media import write_video
-from msrs.log import LOGGER, start_log
 
 
 def level(number: int) -> int:
@@ -19,15 +18,6 @@ def level(number: int) -> int:
 def flat(count: int, size=(32, 48)) -> np.ndarray:
     """(T, H, W) flat pictures, number i as bright as `level(i)`."""
     return np.stack([np.full(size, level(i), np.uint8) for i in range(count)])
-
-
-@pytest.fixture
-def log(caplog):
-    """caplog that hears the package's log, which does not reach the root logger."""
-    start_log()
-    LOGGER.addHandler(caplog.handler)
-    yield caplog
-    LOGGER.removeHandler(caplog.handler)
 
 
 @pytest.fixture
