@@ -1,7 +1,7 @@
 """Utterances out of a dump, and batches of them."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,19 +131,3 @@ def collate(utterances: Sequence[Utterance]) -> Batch:
             setattr(batch, stream, pad(rows, batch_first=True))
             setattr(batch, f"{stream}_lengths", torch.tensor([len(row) for row in rows]))
     return batch
-
-
-class RunSampler:
-    """Batches of (epoch, index) keys from a given place of the run to its end; resuming is arithmetic.
-
-    Args: plan, from an epoch to its batches; first_epoch, first_batch, where to begin; last_epoch, exclusive.
-    """
-
-    def __init__(self, plan, first_epoch: int, first_batch: int, last_epoch: int):
-        self.plan, self.first_epoch, self.first_batch, self.last_epoch = plan, first_epoch, first_batch, last_epoch
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        for epoch in range(self.first_epoch, self.last_epoch):
-            skip = self.first_batch if epoch == self.first_epoch else 0
-            for batch in self.plan(epoch)[skip:]:
-                yield [(epoch, index) for index in batch]

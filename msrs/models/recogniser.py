@@ -82,7 +82,9 @@ class Recogniser(nn.Module):
                 continue
             values = getattr(batch, name)
             if values is None:
-                raise DataError(f"{batch.utt_ids[0]}: a {self.modality} model needs {name}, and the batch has none.")
+                raise DataError(
+                    f"{batch.utt_ids[0]}: the model is {self.modality} and needs {name}, but the batch has none."
+                )
             features, own = getattr(self, f"{name}_frontend")(values, getattr(batch, f"{name}_lengths"))
             if lengths is not None and not torch.equal(lengths, own):
                 wrong = batch.utt_ids[int((lengths != own).nonzero()[0])]
@@ -98,7 +100,10 @@ class Recogniser(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         """The training objective over a batch, in nats a token (<eos> counts for the decoder alone)."""
-        memory, lengths = self.encode(batch)
+        return self.losses(batch, *self.encode(batch))
+
+    def losses(self, batch: Batch, memory: Tensor, lengths: Tensor) -> Losses:
+        """As `forward`, for who has encoded the batch already. Args: memory (B, T, D), lengths (B,)."""
         num_tokens = int(batch.token_lengths.sum())
         ctc = self.ctc.loss(memory, lengths, batch.tokens, batch.token_lengths).sum() / max(1, num_tokens)
         with torch.no_grad():

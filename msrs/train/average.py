@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from msrs.errors import TrainingError
@@ -41,10 +40,3 @@ def best_epochs(scores: dict[int, float], count: int) -> list[int]:
     """
     order = sorted(scores, key=lambda epoch: (scores[epoch], -epoch))
     return sorted(order[:count])
-
-
-@torch.no_grad()
-def zero_share(model: dict[str, Tensor]) -> float:
-    """Share of exact zeros among the floating-point numbers of a state."""
-    values = [value for value in model.values() if value.is_floating_point()]
-    return sum(int((value == 0).sum()) for value in values) / max(1, sum(value.numel() for value in values))

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from msrs import seeding
 from msrs.data.batching import padding_share, plan_batches, plan_in_order
-from msrs.data.dataset import Batch, RunSampler, UtteranceDataset, collate
+from msrs.data.dataset import Batch, UtteranceDataset, collate
 from msrs.errors import TrainingError
 from msrs.log import LINE_SECONDS, LOGGER
 from msrs.models.recogniser import Recogniser
@@ -125,11 +125,10 @@ class Trainer:
         """The batches of each update left in the epoch, and whether it is the last."""
         place, accumulate = self.place, self.options.train.accumulate
         plan = self.plan(place.epoch)
-        sampler = RunSampler(lambda epoch: plan, place.epoch, place.batch, place.epoch + 1)
-        loader = self.loader(self.train_set, list(sampler))
+        left = [[(place.epoch, index) for index in batch] for batch in plan[place.batch :]]
         group: list[Batch] = []
         shown = time.monotonic()
-        for batch in loader:
+        for batch in self.loader(self.train_set, left):
             group.append(batch.to(self.device))
             place.batch += 1
             if len(group) == accumulate or place.batch == len(plan):
@@ -137,18 +136,18 @@ class Trainer:
                 group = []
             if time.monotonic() - shown > LINE_SECONDS:
                 shown = time.monotonic()
-                left = place.seconds / max(1, place.update) * (self.total_updates - place.update)
-                self.live_line(hours(left))
+                self.live_line()
 
-    def live_line(self, left: str) -> None:
+    def live_line(self) -> None:
         """Log where the run is."""
         place, numbers = self.place, self.newest
+        left = place.seconds / max(1, place.update) * (self.total_updates - place.update)
         shown = ", ".join(
             f"{name} {numbers[name]:.3f}" for name in ("loss", "ctc", "attention", "accuracy") if name in numbers
         )
         speed = self.frames_done / max(1e-9, self.seconds_done)
         progress = f"epoch {place.epoch + 1}, update {place.update} of {self.total_updates}"
-        LOGGER.info("%s: %s, %.0f frames/s, %s left", progress, shown, speed, left)
+        LOGGER.info("%s: %s, %.0f frames/s, %s left", progress, shown, speed, hours(left))
 
     def loader(self, dataset: UtteranceDataset, batches: list[list[tuple[int | None, int]]]) -> DataLoader:
         """Batches of a set in the given order, prepared by worker processes where asked for."""

@@ -47,12 +47,12 @@ def validate(
     texts: list[tuple[str, str, str]] = []
     with evaluating(model):
         for batch in batches:
-            losses = model(batch)
+            memory, lengths = model.encode(batch)
+            losses = model.losses(batch, memory, lengths)
             _add(sums, losses)
             if batch.video is not None and len(batch) > 1:
                 gap += float(model(permute_videos(batch)).total - losses.total) * losses.num_tokens
                 gap_tokens += losses.num_tokens
-            memory, lengths = model.encode(batch)
             hypotheses = ctc_greedy(model.ctc, memory, lengths)
             # The reference is what the tokenizer makes of it, so that case and punctuation are those of the hypothesis.
             references = [row[:length].tolist() for row, length in zip(batch.tokens, batch.token_lengths, strict=True)]

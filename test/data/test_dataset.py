@@ -6,7 +6,7 @@ import torch
 
 from msrs.data.ark import ArkWriter
 from msrs.data.augment import AugmentConfig
-from msrs.data.dataset import RunSampler, UtteranceDataset, collate
+from msrs.data.dataset import UtteranceDataset, collate
 from msrs.data.media import encode_video
 from msrs.errors import StageError
 from msrs.files import write_text
@@ -89,12 +89,3 @@ def test_a_missing_stream_or_dump_names_the_stage(tmp_path):
         open_dump(folder, "audio")
     with pytest.raises(StageError, match="run stage 2"):
         open_dump(tmp_path / "nowhere")
-
-
-def test_a_run_goes_on_in_the_middle_of_an_epoch():
-    def plan(epoch):
-        return [[epoch], [epoch + 10], [epoch + 20]]
-
-    whole = list(RunSampler(plan, 0, 0, 3))
-    assert len(whole) == 9
-    assert list(RunSampler(plan, 1, 2, 3)) == whole[5:]

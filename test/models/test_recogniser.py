@@ -75,7 +75,7 @@ def test_the_loss_is_a_mean_over_tokens(modality, place):
 
 def test_a_missing_or_unequal_stream_is_told():
     model = make_model("audiovisual", "early")
-    with pytest.raises(DataError, match="s-0: a audiovisual model needs audio"):
+    with pytest.raises(DataError, match="s-0: the model is audiovisual and needs audio"):
         model(dataclasses.replace(make_batch(), audio=None))
     batch = make_batch()
     with pytest.raises(DataError, match="s-1: video and audio differ in length"):
