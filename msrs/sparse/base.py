@@ -171,6 +171,10 @@ class SparseMethod:
         finally:
             self.swap.restore(self.params)
 
+    def mask_logits(self) -> dict[str, Tensor]:
+        """The logits of a method that learns some, by parameter, while it searches."""
+        return {}
+
     def stats(self) -> dict[str, float]:
         """Plain numbers for the log: density overall, by block and by type of module, flips of the last epoch.
 

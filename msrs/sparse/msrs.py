@@ -167,6 +167,10 @@ class Msrs(SparseMethod):
             return self.mask
         return {name: gate.binary() for name, gate in self.logits.gates.items()}
 
+    def mask_logits(self) -> dict[str, Tensor]:
+        """phi, by parameter."""
+        return {} if self.logits is None else {name: gate.phi.data for name, gate in self.logits.gates.items()}
+
     def before_finish(self) -> None:
         """Keep the minimum density and fold 1/c into theta, so that the network sees only the rounding of its mask."""
         self.logits.guard()

@@ -61,7 +61,7 @@ class GradientWatch:
         """The numbers, and a fresh start.
 
         Returns: `grad_norm/NAME` of each tensor and block; `grad_tiny/BLOCK`, share of entries below 1e-8;
-        `grad_snr/NAME` of each tensor where two micro-batches or more were seen: |mean|^2 / mean |g_k - mean|^2.
+        `grad_snr/NAME` of each tensor and block where two micro-batches or more were seen: |mean|^2 / mean |g_k - mean|^2.
         """
         squares, tiny, result = {}, {}, {}
         for name, p in self.params.items():
@@ -74,10 +74,13 @@ class GradientWatch:
             result[f"grad_norm/{block}"] = sum(squares[n] for n in names) ** 0.5
             result[f"grad_tiny/{block}"] = sum(tiny[n] for n in names) / sum(self.params[n].numel() for n in names)
         if self.count > 1:
-            for name, power in self.power.items():
-                mean = squares[name] / self.count**2
-                noise = float(power) / self.count - mean
-                result[f"grad_snr/{name}"] = mean / max(noise, 1e-30)
+            mean = {name: squares[name] / self.count**2 for name in self.power}
+            noise = {name: max(float(power) / self.count - mean[name], 0.0) for name, power in self.power.items()}
+            for name in mean:
+                result[f"grad_snr/{name}"] = mean[name] / max(noise[name], 1e-30)
+            for block, names in grouped(mean, layer_of).items():
+                signal = sum(mean[name] for name in names)
+                result[f"grad_snr/{block}"] = signal / max(sum(noise[name] for name in names), 1e-30)
         self.before, self.power, self.count = {}, {}, 0
         return result
 

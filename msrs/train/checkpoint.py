@@ -13,6 +13,7 @@ from msrs.errors import StageError, TrainingError
 from msrs.files import atomic_path
 from msrs.log import LOGGER
 from msrs.models.recogniser import Recogniser
+from msrs.sparse.export import fit_to_state
 from msrs.text.tokenizer import Tokenizer
 from msrs.train.options import TrainConfig
 
@@ -86,8 +87,10 @@ def load_model(exp: str | Path, checkpoint: str = "average") -> tuple[Recogniser
                 f"{path} does not exist: stage 4 has not ended. Run it again, it goes on where it stopped."
             )
     model = Recogniser(options.model, options.modality, tokenizer.size)
+    state = load(path)["model"]
+    fit_to_state(model, state)  # where units have been cut out
     try:
-        model.load_state_dict(load(path)["model"])
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise TrainingError(f"{path} does not fit {exp / 'config.yaml'}: {error}") from None
     return model.eval(), tokenizer, options

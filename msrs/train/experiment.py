@@ -24,7 +24,10 @@ from msrs.train.reporters import reporting
 from msrs.train.trainer import Trainer
 
 # What may change between a stop and a restart without changing what is computed.
-FREE_KEYS = ("show_utterances", "num_workers", "cache_megabytes", "save_every_updates", "average", "select_by")
+FREE_KEYS = (
+    "show_utterances", "num_workers", "cache_megabytes", "save_every_updates", "average", "select_by",
+    "watch_every_updates",
+)  # fmt: skip
 
 
 def train(

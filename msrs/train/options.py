@@ -28,6 +28,7 @@ class LoopConfig:
     average: Count = 5  # checkpoints that make the model, the best of the validations
     select_by: Literal["loss", "wer"] = "wer"  # what makes a checkpoint good: on the development set
     show_utterances: int = 3  # decoded beside their references at each validation
+    watch_every_updates: Annotated[int, pydantic.Field(ge=0)] = 50  # gradients by layer, branch shares; 0: never
     num_workers: int = 0  # processes that prepare batches; 0: the training process itself
     cache_megabytes: int = 2000  # decoded video kept in memory (a process)
 

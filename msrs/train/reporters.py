@@ -14,7 +14,7 @@ class Reporter(Protocol):
     """Takes the numbers of one moment of the run."""
 
     def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
-        """Args: kind, `train`, `dev` or `sparse`; num_updates done so far; values, numbers or plain lists."""
+        """Args: kind (`train`, `dev`, `sparse`, `watch`, `histogram`); num_updates done; values, plain data."""
 
     def close(self) -> None:
         """Nothing more will come."""
@@ -46,7 +46,7 @@ class JsonLines:
 
 
 class TensorBoard:
-    """Scalars for TensorBoard; lists and texts are left to metrics.jsonl."""
+    """Scalars and histograms for TensorBoard; texts are left to metrics.jsonl."""
 
     def __init__(self, folder: Path, resume_update: int):
         from torch.utils.tensorboard import SummaryWriter
@@ -58,6 +58,19 @@ class TensorBoard:
         for name, value in values.items():
             if isinstance(value, int | float):
                 self.writer.add_scalar(f"{kind}/{name}", value, num_updates)
+            elif kind == "histogram":
+                for block, bins in value.items():
+                    self._add_histogram(f"{name}/{block}", num_updates, **bins)
+
+    def _add_histogram(self, tag: str, num_updates: int, low: float, high: float, counts: list[int]) -> None:
+        width = (high - low) / len(counts)
+        centres = [low + (i + 0.5) * width for i in range(len(counts))]
+        self.writer.add_histogram_raw(
+            tag, low, high, sum(counts),
+            sum(centre * count for centre, count in zip(centres, counts, strict=True)),
+            sum(centre**2 * count for centre, count in zip(centres, counts, strict=True)),
+            [low + (i + 1) * width for i in range(len(counts))], counts, num_updates,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Write out what is pending."""

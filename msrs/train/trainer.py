@@ -25,6 +25,7 @@ from msrs.train.average import average_weights, best_epochs
 from msrs.train.options import TrainConfig
 from msrs.train.reporters import Reporter
 from msrs.train.validate import validate
+from msrs.train.watch import histograms, is_histogram_epoch, watch_update
 
 
 @dataclasses.dataclass
@@ -116,6 +117,8 @@ class Trainer:
             self.sparse.end_epoch(place.epoch, self.optimizer)
             self.follow_phase()
             self.report("sparse", {"epoch": place.epoch, **self.sparse.stats()})
+            if loop.watch_every_updates and is_histogram_epoch(place.epoch, loop.max_epochs):
+                self.report_histograms()
             if place.epoch % loop.validate_every_epochs == 0 or place.epoch == loop.max_epochs:
                 self.validate()
             self.save()
@@ -164,6 +167,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.sparse.before_forward(step)
+        watched = self.options.train.watch_every_updates
+        if watched and step % watched == 0:
+            paused = time.perf_counter()
+            self.report("watch", {"epoch": place.epoch + 1, **watch_update(self.model, batches, self.autocast)})
+            start += time.perf_counter() - paused  # looking on is not training
         num_tokens = sum(int(batch.token_lengths.sum()) for batch in batches)
         sums: dict[str, float] = {}
         for batch in batches:
@@ -235,6 +243,13 @@ class Trainer:
             for _, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
                 path.unlink()
         place.phase = self.sparse.phase
+
+    def report_histograms(self) -> None:
+        """How the weights (and the mask's logits where there are any) are spread, by block."""
+        with self.sparse.applied():
+            weights = {name: p for name, p in self.model.named_parameters() if p.dim() >= 2}
+            spread = {"weights": histograms(weights), "logits": histograms(self.sparse.mask_logits())}
+        self.report("histogram", {"epoch": self.place.epoch, **spread})
 
     def report(self, kind: str, values: dict[str, object]) -> None:
         """Hand numbers to all reporters."""
