@@ -9,8 +9,10 @@ from msrs.config import config
 from msrs.errors import ConfigError
 from msrs.lengths import length_mask
 from msrs.nets.attention import RelativeAttention, relative_position_table
+from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
 from msrs.nets.masked_norm import MaskedBatchNorm
+from msrs.nets.recompute import run_block
 
 
 def feed_forward(size: int, hidden_size: int, dropout: float) -> nn.Sequential:
@@ -42,7 +44,7 @@ class ConvolutionModule(nn.Module):
 class ConformerBlock(nn.Module):
     """Half feed-forward, attention, convolution, half feed-forward, each pre-normalised, then a final norm."""
 
-    def __init__(self, config: "Conformer.Config"):
+    def __init__(self, config: "Conformer.Config", drop_path: float = 0.0):
         super().__init__()
         size, eps = config.size, config.norm_eps
         self.norm_macaron, self.norm_attention, self.norm_convolution, self.norm_feed_forward = (
@@ -57,15 +59,19 @@ class ConformerBlock(nn.Module):
             branch_scale(size, config.layer_scale) for _ in range(4)
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
         """Args: x (B, T, D), mask (B, T), positions (2T-1, D). Returns: (B, T, D)."""
-        x = x + 0.5 * self.dropout(self.scale_macaron(self.macaron(self.norm_macaron(x))))
+        x = x + 0.5 * self._dropped(self.scale_macaron(self.macaron(self.norm_macaron(x))))
         attended = self.attention(self.norm_attention(x), mask, positions)
-        x = x + self.dropout(self.scale_attention(attended))
-        x = x + self.dropout(self.scale_convolution(self.convolution(self.norm_convolution(x), mask)))
-        x = x + 0.5 * self.dropout(self.scale_feed_forward(self.feed_forward(self.norm_feed_forward(x))))
+        x = x + self._dropped(self.scale_attention(attended))
+        x = x + self._dropped(self.scale_convolution(self.convolution(self.norm_convolution(x), mask)))
+        x = x + 0.5 * self._dropped(self.scale_feed_forward(self.feed_forward(self.norm_feed_forward(x))))
         return self.norm_final(x)
+
+    def _dropped(self, branch: Tensor) -> Tensor:
+        return self.drop_path(self.dropout(branch))
 
 
 class Conformer(nn.Module):
@@ -84,6 +90,8 @@ class Conformer(nn.Module):
         dropout: float = 0.1  # residual branches, inside the feed-forward, input
         attention_dropout: float = 0.0
         layer_scale: float | None = None  # start of LayerScale's gains, for example 0.1; null: none
+        drop_path: float = 0.0  # stochastic depth: chance of passing by a branch of the last block; before it: less
+        checkpoint: bool = False  # no activations are kept inside blocks: a third more time, far less memory
         scale_input: bool = True  # multiply the input by sqrt(D): block 1's gradient shrinks by as much
         final_norm: bool = True  # a LayerNorm at the end of every block
         norm_eps: float = 1e-12  # Auto-AVSR's; 1e-5 is safer in low precision
@@ -98,7 +106,9 @@ class Conformer(nn.Module):
         self.project = nn.Linear(input_size, config.size)
         self.input_scale = math.sqrt(config.size) if config.scale_input else 1.0
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(ConformerBlock(config) for _ in range(config.num_blocks))
+        rates = drop_path_rates(config.drop_path, config.num_blocks, "encoder")
+        self.blocks = nn.ModuleList(ConformerBlock(config, rate) for rate in rates)
+        self.checkpoint = config.checkpoint
         self.norm = nn.LayerNorm(config.size, eps=config.norm_eps)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
@@ -108,5 +118,5 @@ class Conformer(nn.Module):
         positions = relative_position_table(x.shape[1], x.shape[2], x.device, x.dtype)
         positions = self.dropout(positions)
         for block in self.blocks:
-            x = block(x, mask, positions)
+            x = run_block(block, self.checkpoint, x, mask, positions)
         return self.norm(x).masked_fill(~mask[..., None], 0.0)

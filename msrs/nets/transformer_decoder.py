@@ -12,7 +12,9 @@ from msrs.config import config
 from msrs.errors import ConfigError
 from msrs.lengths import length_mask
 from msrs.nets.conformer import feed_forward
+from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
+from msrs.nets.recompute import run_block
 
 
 def position_table(num_positions: int, size: int, device: torch.device, start: int = 0) -> Tensor:
@@ -70,7 +72,7 @@ class Attention(nn.Module):
 class DecoderBlock(nn.Module):
     """Self-attention, attention to the memory, feed-forward; each pre-normalised and added to the stream."""
 
-    def __init__(self, config: "TransformerDecoder.Config", memory_size: int):
+    def __init__(self, config: "TransformerDecoder.Config", memory_size: int, drop_path: float = 0.0):
         super().__init__()
         size, heads, dropout = config.size, config.num_heads, config.attention_dropout
         self.norm_self, self.norm_cross, self.norm_feed_forward = (
@@ -83,6 +85,7 @@ class DecoderBlock(nn.Module):
             branch_scale(size, config.layer_scale) for _ in range(3)
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
         """Args: x (B, U, D), memory (B, T, D'), memory_mask (B, 1, 1, T). Returns: (B, U, D).
@@ -91,7 +94,7 @@ class DecoderBlock(nn.Module):
         """
         attention, values = self.self_attention, self.norm_self(x)
         query, key, value = (attention.project(p, values) for p in (attention.query, attention.key, attention.value))
-        x = x + self.dropout(self.scale_self(attention.mix(query, key, value, None, is_causal=True)))
+        x = x + self._dropped(self.scale_self(attention.mix(query, key, value, None, is_causal=True)))
         return self._finish(x, *self.project_memory(memory), memory_mask)
 
     def project_memory(self, memory: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,7 +113,7 @@ class DecoderBlock(nn.Module):
         nodes[:, -x.shape[1] :, 0] = key.transpose(1, 2)
         nodes[:, -x.shape[1] :, 1] = value.transpose(1, 2)
         mixed = attention.mix(query, nodes[:, :, 0].transpose(1, 2), nodes[:, :, 1].transpose(1, 2), is_past)
-        x = x + self.dropout(self.scale_self(mixed))
+        x = x + self._dropped(self.scale_self(mixed))
         return self._finish(x, *memory)
 
     def _finish(self, x: Tensor, memory_keys: Tensor, memory_values: Tensor, memory_mask: Tensor) -> Tensor:
@@ -118,8 +121,11 @@ class DecoderBlock(nn.Module):
         attention = self.cross_attention
         query = attention.project(attention.query, self.norm_cross(x))
         mixed = attention.mix(query, memory_keys, memory_values, memory_mask)
-        x = x + self.dropout(self.scale_cross(mixed))
-        return x + self.dropout(self.scale_feed_forward(self.feed_forward(self.norm_feed_forward(x))))
+        x = x + self._dropped(self.scale_cross(mixed))
+        return x + self._dropped(self.scale_feed_forward(self.feed_forward(self.norm_feed_forward(x))))
+
+    def _dropped(self, branch: Tensor) -> Tensor:
+        return self.drop_path(self.dropout(branch))
 
 
 class TransformerDecoder(nn.Module):
@@ -140,6 +146,8 @@ class TransformerDecoder(nn.Module):
         dropout: float = 0.1  # embedding, residual branches, inside the feed-forward
         attention_dropout: float = 0.1  # on attention weights
         layer_scale: float | None = None  # start of LayerScale's gains, for example 0.1; null: none
+        drop_path: float = 0.0  # stochastic depth: chance of passing by a branch of the last block; before it: less
+        checkpoint: bool = False  # no activations are kept inside blocks: a third more time, far less memory
         norm_eps: float = 1e-5  # Auto-AVSR has 1e-12, unsafe in low precision
 
     def __init__(self, config: Config, vocabulary_size: int, memory_size: int):
@@ -152,7 +160,8 @@ class TransformerDecoder(nn.Module):
         # Times sqrt(D) this has unit variance, the scale of the sinusoids; torch's default would drown them.
         nn.init.normal_(self.embedding.weight, std=config.size**-0.5)
         self.dropout = nn.Dropout(config.dropout)
-        self.blocks = nn.ModuleList(DecoderBlock(config, memory_size) for _ in range(config.num_blocks))
+        rates = drop_path_rates(config.drop_path, config.num_blocks, "decoder")
+        self.blocks = nn.ModuleList(DecoderBlock(config, memory_size, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.size, eps=config.norm_eps)
         self.output = nn.Linear(config.size, vocabulary_size)
 
@@ -165,7 +174,7 @@ class TransformerDecoder(nn.Module):
         memory_mask = length_mask(memory_lengths, memory.shape[1])[:, None, None]
         x = self._embed(tokens, position_table(tokens.shape[1], self.config.size, tokens.device))
         for block in self.blocks:
-            x = block(x, memory, memory_mask)
+            x = run_block(block, self.config.checkpoint, x, memory, memory_mask)
         mask = length_mask(token_lengths, tokens.shape[1])
         return self.output(self.norm(x)).masked_fill(~mask[..., None], 0.0)
 
