@@ -47,6 +47,9 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.14"],
     # Training curves as a picture in the experiment's folder.
     "plot": ["matplotlib>=3.7"],
+    # Training as a job of a Slurm cluster (--cmd slurm): writes the scripts, waits, and puts a job that ran out of time
+    # into the queue again.
+    "slurm": ["submitit>=1.5"],
     # Used where it imports: its wheel of PyPI wants CUDA and cannot be imported beside the CPU build of torch.
     "torchaudio": ["torchaudio>=2.4"],
     # Another way to decode, for formats that PyAV lacks; needs the ffmpeg and ffprobe programs besides.
@@ -66,6 +69,7 @@ COMMANDS = (
     "decode",
     "score",
     "results",
+    "plot",
     "transcribe",
     "fetch-face-model",
 )

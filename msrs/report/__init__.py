@@ -1,1 +1,1 @@
-"""Reports: the page of results and the curves of a training."""
+"""Reports: the page of results, the curves of a training, pictures of several trainings side by side."""

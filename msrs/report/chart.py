@@ -4,28 +4,41 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from msrs.report.canvas import (
+    COLOURS,
+    GRID,
+    INK,
+    OVERSAMPLING,
+    SWATCH_PX,
+    Point,
+    dashes,
+    fit_text,
+    font,
+    line_colour,
+    place_names,
+)
 from msrs.report.scale import Scale, fit_scale, tick_text
 
-# Okabe and Ito's palette: told apart by colour-blind readers, too. Its yellow is left out: too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 WIDTH_PX, HEIGHT_PX = 760, 440  # of a panel
 LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 78, 24, 54, 58  # margins around a panel's axes, the legend's rows apart
-ROW_PX = 21  # height of a row of the legend
-OVERSAMPLING = 3  # lines are drawn larger and shrunk, which smooths them; text is drawn at its size
 MAX_POINTS = 300  # a longer line is averaged over stretches, so that noise does not become a band of ink
 DOTTED_POINTS = 40  # a line of fewer points shows them
-INK, GRID = "#333333", "#E4E4E4"
+BAND_OPACITY = 48  # of 255
+DOTS_PX = 2, 4  # drawn and left out of a dotted line
 
 
 @dataclass(frozen=True)
 class Line:
-    """A named line through points; one that is not finite parts it."""
+    """A named line through points; one that is not finite parts it. A band from `low` to `high` may lie about it."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    index: int | None = None  # which colour, so that a run has the same in all panels; None: its place in the panel
 
 
 @dataclass(frozen=True)
@@ -37,19 +50,28 @@ class Panel:
     x_label: str = ""
     is_log: bool = False  # the y axis is logarithmic if all its values are positive
     from_zero: bool = False  # the y axis starts at zero
+    marks: Sequence[tuple[float, str]] = ()  # dotted horizontal lines: where, and their names
 
 
-def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Image.Image:
-    """An RGB picture of the panels, row by row, over the same range of x. Each panel needs a finite point."""
+def draw_panels(panels: Sequence[Panel], columns: int = 2, width_px: int = WIDTH_PX) -> Image.Image:
+    """An RGB picture of the panels, row by row; those with the same label of x over the same range of it.
+
+    Each panel needs a finite point, and is `width_px` wide.
+    """
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
-    size = columns * WIDTH_PX, rows * HEIGHT_PX
+    size = columns * width_px, rows * HEIGHT_PX
     image = Image.new("RGB", [OVERSAMPLING * side for side in size], "white")
-    x_scale = _x_scale([x for panel in panels for line in panel.lines for x in line.x])
+    values: dict[str, list[float]] = {}
+    for panel in panels:
+        values.setdefault(panel.x_label, []).extend(x for line in panel.lines for x in line.x)
+    scales = {label: _x_scale(xs) for label, xs in values.items()}
     plots = [
-        _Plot(panel, x_scale, (i % columns) * WIDTH_PX, (i // columns) * HEIGHT_PX) for i, panel in enumerate(panels)
+        _Plot(panel, scales[panel.x_label], (i % columns) * width_px, (i // columns) * HEIGHT_PX, width_px)
+        for i, panel in enumerate(panels)
     ]
     for plot in plots:
+        plot.draw_bands(image)
         plot.draw_lines(ImageDraw.Draw(image))
     image = image.resize(size, Image.Resampling.BOX)
     for plot in plots:
@@ -60,27 +82,22 @@ def draw_panels(panels: Sequence[Panel], columns: int = 2) -> Image.Image:
 class _Plot:
     """One panel at its place in the picture, in pixels of the finished picture."""
 
-    def __init__(self, panel: Panel, x_scale: Scale, left: int, top: int):
+    def __init__(self, panel: Panel, x_scale: Scale, left: int, top: int, width: int):
         self.panel = panel
-        self.small, self.large = ImageFont.load_default(15), ImageFont.load_default(19)
-        self.left, self.right = left + LEFT_PX, left + WIDTH_PX - RIGHT_PX
+        self.small, self.large = font(15), font(19)
+        self.left, self.right = left + LEFT_PX, left + width - RIGHT_PX
         self.head = top + 12
-        self.legend = self._place_legend(top + TOP_PX)
+        names = [*(line.label for line in panel.lines), *(words for _, words in panel.marks)]
+        self.names = [fit_text(name, self.right - self.left - 60, self.small) for name in names]
+        self.legend = place_names(self.names, self.left, self.right, top + TOP_PX, self.small)
         self.top, self.bottom = self.legend[-1][1] + 20, top + HEIGHT_PX - BOTTOM_PX
-        self.lines = [_thin(line) for line in panel.lines]
-        values = [y for line in self.lines for stretch in line for _, y in stretch]
+        self.indices = [i if line.index is None else line.index for i, line in enumerate(panel.lines)]
+        self.lines = [_thin(line.x, line.y) for line in panel.lines]
+        self.bands = [(_thin(line.x, line.low), _thin(line.x, line.high)) if line.low else () for line in panel.lines]
+        edges = [edge for band in self.bands for edge in band]
+        values = [y for line in (*self.lines, *edges) for stretch in line for _, y in stretch]
+        values += [y for y, _ in panel.marks]
         self.x_scale, self.y_scale = x_scale, fit_scale(values, panel.is_log, panel.from_zero)
-
-    def _place_legend(self, y: int) -> list[tuple[int, int]]:
-        """Where each line's name goes, in as many rows as they need."""
-        places, x = [], self.left
-        for line in self.panel.lines:
-            width = 52 + math.ceil(self.small.getlength(line.label))
-            if x > self.left and x + width > self.right:
-                x, y = self.left, y + ROW_PX
-            places.append((x, y))
-            x += width
-        return places
 
     def x_px(self, x: float) -> float:
         return self.left + self.x_scale(x) * (self.right - self.left)
@@ -88,8 +105,23 @@ class _Plot:
     def y_px(self, y: float) -> float:
         return self.bottom - self.y_scale(y) * (self.bottom - self.top)
 
+    def points(self, stretch: Sequence[Point]) -> list[Point]:
+        return [(self.x_px(x), self.y_px(y)) for x, y in stretch]
+
+    def draw_bands(self, image: Image.Image) -> None:
+        """Pale, so that two may lie over one another."""
+        for index, band in zip(self.indices, self.bands):
+            for low, high in zip(*band) if band else ():
+                outline = self.points(low) + self.points(high)[::-1]
+                if len(low) > 1:
+                    left, top = self.left - LEFT_PX, self.top - TOP_PX
+                    mask = Image.new("L", (OVERSAMPLING * (self.right - left), OVERSAMPLING * HEIGHT_PX))
+                    shifted = [(OVERSAMPLING * (x - left), OVERSAMPLING * (y - top)) for x, y in outline]
+                    ImageDraw.Draw(mask).polygon(shifted, fill=BAND_OPACITY)
+                    image.paste(line_colour(index), (OVERSAMPLING * left, OVERSAMPLING * top), mask)
+
     def draw_lines(self, draw: ImageDraw.ImageDraw) -> None:
-        def stroke(points: Sequence[tuple[float, float]], colour: str, width: float) -> None:
+        def stroke(points: Sequence[Point], colour: str, width: float) -> None:
             scaled = [(OVERSAMPLING * x, OVERSAMPLING * y) for x, y in points]
             draw.line(scaled, fill=colour, width=round(OVERSAMPLING * width), joint="curve")
 
@@ -97,30 +129,37 @@ class _Plot:
             stroke([(self.left, self.y_px(tick)), (self.right, self.y_px(tick))], GRID, 1)
         for tick in self.x_scale.ticks():
             stroke([(self.x_px(tick), self.bottom), (self.x_px(tick), self.bottom + 5)], INK, 1)
-        for i, line in enumerate(self.lines):
+        for y, _ in self.panel.marks:
+            for piece in dashes([(self.left, self.y_px(y)), (self.right, self.y_px(y))], *DOTS_PX):
+                stroke(piece, INK, 1.3)
+        for index, line in zip(self.indices, self.lines):
             is_dotted = sum(map(len, line)) < DOTTED_POINTS
             for stretch in line:
-                points = [(self.x_px(x), self.y_px(y)) for x, y in stretch]
-                stroke(points, _colour(i), 2)
+                points = self.points(stretch)
+                for piece in [points] if index < len(COLOURS) else dashes(points):
+                    stroke(piece, line_colour(index), 2)
                 for x, y in points if is_dotted or len(points) == 1 else ():
-                    draw.ellipse([OVERSAMPLING * side for side in (x - 3, y - 3, x + 3, y + 3)], fill=_colour(i))
+                    box = [OVERSAMPLING * side for side in (x - 3, y - 3, x + 3, y + 3)]
+                    draw.ellipse(box, fill=line_colour(index))
         stroke([(self.left, self.top), (self.left, self.bottom), (self.right, self.bottom)], INK, 1.3)
 
     def draw_texts(self, draw: ImageDraw.ImageDraw) -> None:
         small = self.small
         draw.text((self.left, self.head), self.panel.title, fill=INK, font=self.large)
-        for i, (line, (x, y)) in enumerate(zip(self.panel.lines, self.legend, strict=True)):
-            draw.line([(x, y), (x + 22, y)], fill=_colour(i), width=3)
-            draw.text((x + 28, y), line.label, fill=INK, font=small, anchor="lm")
+        for k, (name, (x, y)) in enumerate(zip(self.names, self.legend)):
+            swatch, is_line = [(x, y), (x + 22, y)], k < len(self.indices)
+            if is_line:
+                for piece in [swatch] if self.indices[k] < len(COLOURS) else dashes(swatch):
+                    draw.line(piece, fill=line_colour(self.indices[k]), width=3)
+            else:
+                for piece in dashes(swatch, *DOTS_PX):
+                    draw.line(piece, fill=INK, width=2)
+            draw.text((x + SWATCH_PX, y), name, fill=INK, font=small, anchor="lm")
         for tick in self.y_scale.ticks():
             draw.text((self.left - 8, self.y_px(tick)), tick_text(tick), fill=INK, font=small, anchor="rm")
         for tick in self.x_scale.ticks():
             draw.text((self.x_px(tick), self.bottom + 9), tick_text(tick), fill=INK, font=small, anchor="ma")
         draw.text((self.right, self.bottom + 33), self.panel.x_label, fill=INK, font=small, anchor="ra")
-
-
-def _colour(i: int) -> str:
-    return COLOURS[i % len(COLOURS)]
 
 
 def _x_scale(values: Sequence[float]) -> Scale:
@@ -131,15 +170,15 @@ def _x_scale(values: Sequence[float]) -> Scale:
     return Scale(low, high) if low < high else fit_scale(values)
 
 
-def _thin(line: Line) -> list[list[tuple[float, float]]]:
+def _thin(x: Sequence[float], y: Sequence[float]) -> list[list[Point]]:
     """Stretches of finite points; where there are many, each is the mean of some neighbours."""
-    stretches: list[list[tuple[float, float]]] = [[]]
-    for x, y in zip(line.x, line.y, strict=True):
-        if math.isfinite(y):
-            stretches[-1].append((x, y))
+    stretches: list[list[Point]] = [[]]
+    for place, value in zip(x, y, strict=True):
+        if math.isfinite(value):
+            stretches[-1].append((place, value))
         elif stretches[-1]:
             stretches.append([])
-    step = math.ceil(len(line.x) / MAX_POINTS)
+    step = math.ceil(len(x) / MAX_POINTS)
     return [
         [tuple(map(_mean, zip(*stretch[i : i + step], strict=True))) for i in range(0, len(stretch), step)]
         for stretch in stretches

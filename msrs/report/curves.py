@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msrs.errors import DataError
@@ -30,6 +30,14 @@ def read_metrics(path: str | Path) -> dict[str, dict[int, float]]:
     the later line counts. Raises: DataError with file:line; a last line cut short by a kill is passed over.
     """
     metrics: dict[str, dict[int, float]] = {}
+    for kind, update, values in read_records(path):
+        for name, value in _flatten(values, f"{kind}/" if kind else ""):
+            metrics.setdefault(name, {})[update] = value
+    return metrics
+
+
+def read_records(path: str | Path) -> Iterator[tuple[str | None, int, dict[str, object]]]:
+    """Kind, update and all other values of each line that has `num_updates`, in the file's order; raises as above."""
     lines = read_lines(path)
     for number, line in enumerate(lines, start=1):
         try:
@@ -38,13 +46,9 @@ def read_metrics(path: str | Path) -> dict[str, dict[int, float]]:
             if number == len(lines):
                 break
             raise DataError(f"{path}:{number}: not a line of JSON.") from None
-        if not isinstance(values, dict) or "num_updates" not in values:
-            continue
-        update = int(values.pop("num_updates"))
-        kind = values.pop("kind", None)
-        for name, value in _flatten(values, f"{kind}/" if kind else ""):
-            metrics.setdefault(name, {})[update] = value
-    return metrics
+        if isinstance(values, dict) and "num_updates" in values:
+            update = int(values.pop("num_updates"))
+            yield values.pop("kind", None), update, values
 
 
 def _flatten(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, float]]:
@@ -78,9 +82,13 @@ def choose_panels(metrics: Mapping[str, Mapping[int, float]]) -> list[Panel]:
 
 def _axis(lines: Sequence[Line], axis: Mapping[str, bool]) -> dict[str, bool]:
     """The axis wanted; a logarithmic one only where values are positive and differ much."""
-    values = [y for line in lines for y in line.y if math.isfinite(y)]
-    is_log = axis.get("is_log", False) and min(values) > 0 and max(values) > STEEP * min(values)
-    return {**axis, "is_log": is_log}
+    return {**axis, "is_log": axis.get("is_log", False) and is_steep(lines)}
+
+
+def is_steep(lines: Sequence[Line]) -> bool:
+    """Whether a logarithmic axis shows these lines better: all values are positive and they differ much."""
+    values = [y for line in lines for side in (line.y, line.low, line.high) for y in side if math.isfinite(y)]
+    return min(values) > 0 and max(values) > STEEP * min(values)
 
 
 def _label(name: str) -> str:

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""A list of training runs, several seeds of each: trains and decodes what is missing, then writes tables and plots.
+
+The list is YAML (conf/ablation/*.yaml): `config`, the configuration that all runs share; `tokens`, the kind of units;
+`train_clips`, how many clips of the training set to use (drawn by a hash of their names; left out: all); `seeds`;
+`settings`, laid over the configuration for all; `decode`, options of the search; `runs`, by name the settings of each;
+`plots`, by name which runs to draw side by side. In a run's settings `{exp}` and `{seed}` stand for the list's experiment
+folder and the run's seed, so that `sparse.masks: "{exp}/msrs_{seed}/masks.npz"` takes the mask that the run `msrs` found
+with the same seed.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from msrs.command import CommandParser, run_command
+from msrs import config as configuration
+from msrs.config import config
+from msrs.errors import ConfigError, StageError
+from msrs.files import read_lines, write_text
+from msrs.log import LOGGER
+from msrs.report.compare import draw_comparison
+from msrs.report.plateau import Outcome, outcome_of, plateau_table
+from msrs.seeding import keyed_seed
+
+TABLES = ("text", "utt2num_frames", "utt2spk", "video.scp", "audio.scp")
+MADE_BY = "masks.npz"
+
+
+Settings = dict[str, Any]
+
+
+@config
+class RunList:
+    """A list, as its file has it."""
+
+    title: str
+    config: str
+    tokens: str
+    seeds: tuple[int, ...]
+    runs: dict[str, Settings | None]
+    train_clips: int | None = None
+    settings: Settings = dataclasses.field(default_factory=dict)
+    decode: Settings = dataclasses.field(default_factory=dict)
+    plots: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training of the list."""
+
+    name: str
+    seed: int
+    exp: Path
+    settings: tuple[str, ...]  # KEY=VALUE
+    needs: tuple[Path, ...]  # files that other runs of the list write
+
+    @property
+    def label(self) -> str:
+        """Its folder's name."""
+        return self.exp.name
+
+
+def parser() -> CommandParser:
+    """The options of the command."""
+    options = CommandParser("ablation", "Train, decode and tabulate a list of runs. Started again, it goes on.")
+    add = options.add_argument
+    add("--list", required=True, type=Path, help="the list, such as conf/ablation/plateau.yaml")
+    add(
+        "--feats",
+        type=Path,
+        default=Path("dump/feats_video"),
+        help="dump folder (stage 2) with train, dev and the tests",
+    )
+    add("--tokens-root", type=Path, default=Path("data"), help="where stage 3 has written tokens_<kind>")
+    add("--train-set", default="train", help="name of the training set")
+    add("--dev-set", default="dev", help="name of the development set")
+    add("--test-sets", nargs="*", default=["test"], help="further sets to decode at the end")
+    add(
+        "--exp",
+        type=Path,
+        default=Path("exp/ablation"),
+        help="experiment folder; the runs go to EXP/<list>/<run>_<seed>",
+    )
+    add("--out", type=Path, default=Path("results"), help="tables and plots go to OUT/<list>.md and OUT/<list>/")
+    add("--jobs", type=int, default=2, help="runs at once")
+    add("--threads", type=int, default=1, help="CPU threads of each run")
+    add("--ngpu", type=int, choices=(0, 1), help="GPUs of each run, shared by all; left out: one where there is one")
+    add("--only", nargs="*", default=[], metavar="RUN", help="names of runs; left out: all")
+    add("--table-only", action="store_true", help="train nothing; tabulate and draw what is there")
+    return options
+
+
+def make_runs(listed: RunList, exp: Path, only: Sequence[str]) -> list[Run]:
+    """All runs, seed by seed, so that every method has a seed early. Raises: ConfigError on unknown names."""
+    unknown = sorted(set(only) - set(listed.runs))
+    if unknown:
+        raise ConfigError(f"--only: no run {unknown[0]!r} in the list; it has {', '.join(listed['runs'])}.")
+    runs = []
+    for seed in listed.seeds:
+        for name, own in listed.runs.items():
+            settings = {**listed.settings, **(own or {})}
+            words = [f"{key}={_text(value)}" for key, value in settings.items()]
+            words = [word.replace("{exp}", str(exp)).replace("{seed}", str(seed)) for word in words]
+            needs = tuple(Path(word.partition("=")[2]) for word in words if word.endswith(MADE_BY))
+            if not only or name in only:
+                runs.append(Run(name, seed, exp / f"{name}_{seed}", tuple(words), needs))
+    return runs
+
+
+def _text(value: Any) -> str:
+    """A value as the command line takes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def work(options: argparse.Namespace) -> int:
+    """Run what is missing, then write the results. Returns: 1 where a run failed."""
+    listed = configuration.load(RunList, options.list)
+    exp = options.exp / options.list.stem
+    runs = make_runs(listed, exp, options.only)
+    if not options.table_only:
+        train_all(runs, listed, options)
+    outcomes = {}
+    for run in make_runs(listed, exp, ()):
+        if (run.exp / "metrics.jsonl").exists():
+            outcomes.setdefault(run.name, []).append(outcome_of(run.exp, run.seed))
+    if not outcomes:
+        raise StageError(f"{exp}: no run has been trained yet.")
+    write_results(listed, options, outcomes, exp)
+    failed = [run.label for run in runs if (run.exp / "failed.txt").exists()]
+    if failed:
+        LOGGER.error("failed, see their failed.txt: %s", ", ".join(failed))
+    return 1 if failed else 0
+
+
+def train_all(runs: Sequence[Run], listed: RunList, options: argparse.Namespace) -> None:
+    """Some at once; a run that needs another's mask starts when that is there."""
+    if listed.train_clips:
+        subset(options.feats / options.train_set, train_folder(listed, options), listed.train_clips)
+    waiting, going = list(runs), {}
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        while waiting or going:
+            for run in [run for run in waiting if all(path.exists() for path in run.needs)]:
+                if len(going) < options.jobs:
+                    waiting.remove(run)
+                    going[pool.submit(train_one, run, listed, options)] = run
+            if not going:
+                names = ", ".join(run.label for run in waiting)
+                raise StageError(
+                    f"{names}: the mask files that these need were made by no run ({waiting[0].needs[0]})."
+                )
+            done, _ = concurrent.futures.wait(going, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                run = going.pop(future)
+                LOGGER.info("%s: %s; %d runs left", run.label, future.result(), len(waiting) + len(going))
+
+
+def train_folder(listed: RunList, options: argparse.Namespace) -> Path:
+    """The dump folder that is trained on."""
+    if listed.train_clips:
+        return options.exp / f"{options.train_set}_{listed.train_clips}"
+    return options.feats / options.train_set
+
+
+def subset(source: Path, target: Path, count: int) -> None:
+    """Write the tables of a dump folder for `count` of its utterances; the archives stay where they are.
+
+    Raises: ConfigError where there are fewer.
+    """
+    utt_ids = [line.split(maxsplit=1)[0] for line in read_lines(source / "text")]
+    if count > len(utt_ids):
+        raise ConfigError(f"train_clips is {count}, but {source} has {len(utt_ids)} utterances.")
+    chosen = set(sorted(utt_ids, key=lambda utt_id: (keyed_seed(0, "subset", utt_id), utt_id))[:count])
+    for name in TABLES:
+        if (source / name).exists():
+            lines = [line for line in read_lines(source / name) if line.split(maxsplit=1)[0] in chosen]
+            write_text(target / name, "".join(f"{line}\n" for line in lines))
+
+
+def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
+    """Train and decode one run. Returns: what has become of it."""
+    sets = [options.dev_set, *options.test_sets]
+    if all((run.exp / "decode_ablation" / name / "result.json").exists() for name in sets):
+        return "done before"
+    run.exp.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    gpu = [] if options.ngpu is None else ["--ngpu", str(options.ngpu)]
+    device = "auto" if options.ngpu is None else ("cuda" if options.ngpu else "cpu")
+    tokens = options.tokens_root / f"tokens_{listed.tokens}"
+    commands = [
+        ["msrs.bin.train", "--config", options.list.parent / listed.config, "--train", train_folder(listed, options),
+         "--dev", options.feats / options.dev_set, "--tokens", tokens, "--exp", run.exp, "--modality", "video",
+         "--seed", run.seed, *gpu, "--train-args", *run.settings],
+    ]  # fmt: skip
+    words = [f"{key}={_text(value)}" for key, value in listed.decode.items()]
+    for name in sets:
+        out = run.exp / "decode_ablation" / name
+        commands += [
+            ["msrs.bin.decode", "--exp", run.exp, "--feats", options.feats / name, "--name", "ablation", "--device", device,
+             "--decode-args", *words],
+            ["msrs.bin.score", "--ref", options.feats / name / "text", "--hyp", out / "text", "--out", out],
+        ]  # fmt: skip
+    with open(run.exp / "ablation.log", "ab") as log:
+        for command in commands:
+            words = [sys.executable, "-m", *map(str, command)]
+            if subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode:
+                text = (run.exp / "ablation.log").read_text(encoding="utf-8", errors="replace")
+                write_text(run.exp / "failed.txt", "\n".join(text.splitlines()[-20:]) + "\n")
+                return f"FAILED in {command[0]}"
+    (run.exp / "failed.txt").unlink(missing_ok=True)
+    return "done"
+
+
+def write_results(
+    listed: RunList, options: argparse.Namespace, outcomes: Mapping[str, Sequence[Outcome]], exp: Path
+) -> None:
+    """OUT/<list>.md and the plots beside it."""
+    page = options.out / f"{options.list.stem}.md"
+    command = f"local/ablation --list {options.list}"
+    parts = [f"# {listed.title}", f"Made by `{command}` (`--table-only` writes it anew).",
+             plateau_table(outcomes, [options.dev_set, *options.test_sets])]  # fmt: skip
+    for name, labels in (listed.plots).items():
+        folder = options.out / options.list.stem / name
+        groups = {label: [outcome.exp for outcome in outcomes[label]] for label in labels if label in outcomes}
+        if groups:
+            pictures = draw_comparison(groups, folder)
+            parts += [f"## {name}", *(f"![{path.stem}]({path.relative_to(options.out)})" for path in pictures)]
+    write_text(page, "\n\n".join(parts) + "\n")
+    LOGGER.info("%s has the table", page)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns: the exit code."""
+    return run_command(parser(), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""When a training from scratch leaves the plateau on which it speaks without looking, and where it ends."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msrs.report.curves import read_metrics
+from msrs.score.table import markdown_table
+
+GAP_NATS, GAP_TIMES = 0.1, 3  # the plateau is left at the first of three validations in a row with a wider vision gap
+HALF_WER = 50.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point of a training."""
+
+    update: int
+    epoch: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run."""
+
+    exp: Path
+    seed: int
+    updates: int  # that it has made
+    left_plateau: Moment | None  # None: never
+    half_wer: Moment | None  # greedy word errors on dev under 50 %; None: never
+    density: float | None  # the mask's, where there was one
+    gradient_ratio: float | None  # first to last encoder block's gradient norm, median over the plateau
+    wer: dict[str, float]  # of the decoded sets, in per cent
+
+
+def outcome_of(exp: Path, seed: int) -> Outcome:
+    """Read a run's metrics.jsonl and the results of its decoded sets."""
+    metrics = read_metrics(exp / "metrics.jsonl")
+    gaps, errors = metrics.get("dev/vision_gap", {}), metrics.get("dev/wer", {})
+    left = _first_lasting(gaps)
+    half = next((update for update in sorted(errors) if errors[update] < HALF_WER), None)
+    results = sorted(exp.glob("decode_ablation/*/result.json"))
+    densities = metrics.get("sparse/found_density") or metrics.get("sparse/density") or {}
+    return Outcome(
+        exp,
+        seed,
+        max(metrics.get("train/loss", {0: 0.0})),
+        _moment(metrics, left),
+        _moment(metrics, half),
+        densities[max(densities)] if densities else None,
+        _gradient_ratio(metrics, left),
+        {path.parent.name: _rate(path) for path in results},
+    )
+
+
+def _first_lasting(gaps: Mapping[int, float]) -> int | None:
+    """The first update from which the gap is wide three times in a row, or until the end of the run."""
+    updates = sorted(gaps)
+    for i, update in enumerate(updates):
+        if all(gaps[later] > GAP_NATS for later in updates[i : i + GAP_TIMES]):
+            return update
+    return None
+
+
+def _moment(metrics: Mapping[str, Mapping[int, float]], update: int | None) -> Moment | None:
+    if update is None:
+        return None
+    return Moment(update, metrics["dev/epoch"][update], metrics["dev/seconds"][update])
+
+
+def _gradient_ratio(metrics: Mapping[str, Mapping[int, float]], left: int | None) -> float | None:
+    prefix = "watch/grad_norm/encoder.blocks."
+    blocks = sorted(int(name.removeprefix(prefix)) for name in metrics if name.removeprefix(prefix).isdigit())
+    if len(blocks) < 2:
+        return None
+    first, last = (metrics[f"{prefix}{block}"] for block in (blocks[0], blocks[-1]))
+    ratios = [first[u] / last[u] for u in sorted(first) if u in last and last[u] and (left is None or u <= left)]
+    return statistics.median(ratios) if ratios else None
+
+
+def _rate(path: Path) -> float:
+    return json.loads(path.read_text(encoding="utf-8"))["words"]["rate"]
+
+
+def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]) -> str:
+    """One row a method: medians over its seeds with the range in brackets; a run that never left the plateau counts.
+
+    Where fewer than half of the runs got there, the median is `never`.
+    """
+    header = ["method", "seeds", "left plateau", "updates to gap > 0.1", "seconds", "updates to WER < 50", "density",
+              "gradient b1/last", *(f"{name} WER %" for name in sets)]  # fmt: skip
+    rows = []
+    for name, runs in outcomes.items():
+        left, half = [run.left_plateau for run in runs], [run.half_wer for run in runs]
+        rows.append([
+            name, str(len(runs)), f"{sum(moment is not None for moment in left)}/{len(runs)}",
+            spread([moment and moment.update for moment in left], 0),
+            spread([moment and moment.seconds for moment in left], 0),
+            spread([moment and moment.update for moment in half], 0),
+            spread([run.density for run in runs if run.density is not None], 2),
+            spread([run.gradient_ratio for run in runs if run.gradient_ratio is not None], 2),
+            *(spread([run.wer[part] for run in runs if part in run.wer], 1) for part in sets),
+        ])  # fmt: skip
+    return markdown_table(header, rows)
+
+
+def spread(values: Sequence[float | None], digits: int) -> str:
+    """Median and range; None is later than any number.
+
+    >>> spread([3, 1, 2], 0), spread([1, None, None], 0), spread([1, 2, None], 0), spread([], 0)
+    ('2 [1, 3]', 'never [1, never]', '2 [1, never]', '-')
+    """
+    if not values:
+        return "-"
+    ordered = sorted(values, key=lambda value: float("inf") if value is None else value)
+    shown = ["never" if value is None else f"{value:.{digits}f}" for value in ordered]
+    middle = len(ordered) // 2
+    if len(ordered) % 2 == 0 and ordered[middle] is not None:
+        median = f"{(ordered[middle - 1] + ordered[middle]) / 2:.{digits}f}"
+    else:
+        median = shown[middle]
+    return median if len(values) == 1 else f"{median} [{shown[0]}, {shown[-1]}]"

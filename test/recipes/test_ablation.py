@@ -1,0 +1,137 @@
+"""egs/grid/local/ablation: lists that are refused, runs that wait for another's mask, tables that count what failed."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msrs import config
+from msrs.data.ark import ArkWriter
+from msrs.errors import ConfigError
+from msrs.text.normalise import find_rules
+from msrs.text.tokenizer import train_tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = ["bin", "lay", "place", "set"]
+CONFIG = """
+modality: video
+model:
+  video_frontend: {type: convnet, widths: [4, 8], strides: [2, 2], grid: 2}
+  encoder: {type: conformer, num_blocks: 2, size: 16, num_heads: 2, feed_forward_size: 32, kernel: 7}
+  decoder: {num_blocks: 1, size: 16, num_heads: 2, feed_forward_size: 32}
+augment: {crop_px: 32, pool: 2}
+batching: {max_frames: 100}
+schedule: {warmup_updates: 1}
+train: {max_epochs: 2, average: 1, watch_every_updates: 2}
+"""
+LIST = """
+title: A tiny list
+config: tiny.yaml
+tokens: char
+train_clips: 8
+seeds: [1, 2]
+settings: {optim.lr: 1e-3}
+decode: {beam_size: 2}
+runs:
+  shuffled: {sparse.type: control_mask, sparse.masks: "{exp}/found_{seed}/masks.npz", sparse.change: shuffled}
+  found: {sparse.type: msrs, sparse.epochs: 1, sparse.calibration_steps: 1, sparse.strength: steered, sparse.phi_lr: 0.2}
+  dense: {}
+plots: {flow: [dense, found]}
+"""
+
+
+def load_door():
+    spec = importlib.util.spec_from_file_location("grid_ablation", ROOT / "egs/grid/local/ablation.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+door = load_door()
+
+
+def write_set(folder, names):
+    rng = np.random.default_rng(3)
+    with ArkWriter(folder / "video.ark", folder / "video.scp") as video:
+        for name in names:
+            video.write(name, rng.integers(0, 256, (18, 96, 96), dtype=np.uint8))
+    (folder / "text").write_text("".join(f"{name} {WORDS[i % 4]}\n" for i, name in enumerate(names)))
+    (folder / "utt2num_frames").write_text("".join(f"{name} 18\n" for name in names))
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """A recipe's folder with dumps, tokens and a list; the current folder."""
+    monkeypatch.chdir(tmp_path)
+    write_set(Path("dump/feats_video/train"), [f"a-{i:02d}" for i in range(12)])
+    write_set(Path("dump/feats_video/dev"), ["b-0", "b-1", "b-2"])
+    write_set(Path("dump/feats_video/test"), ["c-0", "c-1"])
+    train_tokenizer([" ".join(WORDS)] * 5, Path("data/tokens_char"), type="char", size=None, rules=find_rules("upper"))
+    Path("conf/ablation").mkdir(parents=True)
+    Path("conf/ablation/tiny.yaml").write_text(CONFIG)
+    Path("conf/ablation/list.yaml").write_text(LIST)
+    return tmp_path
+
+
+def run(*words):
+    return door.main(["--list", "conf/ablation/list.yaml", "--jobs", "1", "--ngpu", "0", *words])
+
+
+def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe, caplog):
+    exp = recipe / "exp/ablation/list"
+    assert run("--only", "dense", "found", "shuffled") == 0
+    lines = (recipe / "exp/ablation/train_8/text").read_text().splitlines()
+    assert len(lines) == 8
+    for seed in (1, 2):
+        mask = {name: value for name, value in np.load(exp / f"found_{seed}/masks.npz").items()}
+        assert mask
+        for name in ("dense", "found", "shuffled"):
+            assert (exp / f"{name}_{seed}/decode_ablation/test/result.json").is_file()
+    page = (recipe / "results/list.md").read_text()
+    assert "| shuffled | 2 " in " ".join(page.split()).replace("  ", " ")
+    assert "(list/flow/gradient_flow.png)" in page
+    assert (recipe / "results/list/flow/gradient_flow.png").is_file()
+    changed = (exp / "dense_1/metrics.jsonl").stat().st_mtime_ns
+    (exp / "dense_2/decode_ablation/test/result.json").unlink()
+    assert run() == 0
+    assert (exp / "dense_1/metrics.jsonl").stat().st_mtime_ns == changed
+    assert (exp / "dense_2/decode_ablation/test/result.json").is_file()
+
+
+def test_a_failed_run_is_told_and_the_others_go_on(recipe):
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace("  dense: {}", "  dense: {}\n  wrong: {optim.lrr: 1}").replace("[1, 2]", "[1]"))
+    assert run("--only", "wrong", "dense") == 1
+    assert "optim.lrr" in (recipe / "exp/ablation/list/wrong_1/failed.txt").read_text()
+    assert json.loads((recipe / "exp/ablation/list/dense_1/decode_ablation/dev/result.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("tokens: char", "", "tokens"),
+        ("title: A", "titel: A", "titel"),
+        ("train_clips: 8", "train_clips: 80", "has 12 utterances"),
+    ],
+)
+def test_a_wrong_list_is_refused(recipe, caplog, old, new, what):
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace(old, new))
+    assert run() == 1
+    assert what in caplog.text
+
+
+def test_an_unknown_run_is_named(recipe):
+    listed = config.load(door.RunList, recipe / "conf/ablation/list.yaml")
+    with pytest.raises(ConfigError, match="no run 'nothing' in the list; it has shuffled, found, dense"):
+        door.make_runs(listed, Path("exp"), ["nothing"])
+
+
+def test_placeholders_are_filled_and_needs_are_found(recipe):
+    listed = config.load(door.RunList, recipe / "conf/ablation/list.yaml")
+    runs = door.make_runs(listed, Path("exp/x"), ["shuffled"])
+    assert [run.seed for run in runs] == [1, 2]
+    assert runs[1].needs == (Path("exp/x/found_2/masks.npz"),)
+    assert "sparse.masks=exp/x/found_2/masks.npz" in runs[1].settings
