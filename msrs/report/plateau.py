@@ -31,6 +31,7 @@ class Outcome:
     updates: int  # that it has made
     left_plateau: Moment | None  # None: never
     half_wer: Moment | None  # greedy word errors on dev under 50 %; None: never
+    last_gap: float | None  # vision gap at the end, in nats a token
     density: float | None  # the mask's, where there was one
     gradient_ratio: float | None  # first to last encoder block's gradient norm, median over the plateau
     wer: dict[str, float]  # of the decoded sets, in per cent
@@ -50,6 +51,7 @@ def outcome_of(exp: Path, seed: int) -> Outcome:
         max(metrics.get("train/loss", {0: 0.0})),
         _moment(metrics, left),
         _moment(metrics, half),
+        gaps[max(gaps)] if gaps else None,
         densities[max(densities)] if densities else None,
         _gradient_ratio(metrics, left),
         {path.parent.name: _rate(path) for path in results},
@@ -90,7 +92,7 @@ def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]
 
     Where fewer than half of the runs got there, the median is `never`.
     """
-    header = ["method", "seeds", "left plateau", "updates to gap > 0.1", "seconds", "updates to WER < 50", "density",
+    header = ["method", "seeds", "left plateau", "updates to gap > 0.1", "seconds", "updates to WER < 50", "gap at the end", "density",
               "gradient b1/last", *(f"{name} WER %" for name in sets)]  # fmt: skip
     rows = []
     for name, runs in outcomes.items():
@@ -100,6 +102,7 @@ def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]
             spread([moment and moment.update for moment in left], 0),
             spread([moment and moment.seconds for moment in left], 0),
             spread([moment and moment.update for moment in half], 0),
+            spread([run.last_gap for run in runs if run.last_gap is not None], 2),
             spread([run.density for run in runs if run.density is not None], 2),
             spread([run.gradient_ratio for run in runs if run.gradient_ratio is not None], 2),
             *(spread([run.wer[part] for run in runs if part in run.wer], 1) for part in sets),

@@ -1,4 +1,4 @@
-"""egs/grid/local/ablation: lists that are refused, runs that wait for another's mask, tables that count what failed."""
+"""utils/ablation.py (local/ablation in a recipe): lists that are refused, runs that wait for another's mask, tables that count what failed."""
 
 import importlib.util
 import json
@@ -43,7 +43,7 @@ plots: {flow: [dense, found]}
 
 
 def load_door():
-    spec = importlib.util.spec_from_file_location("grid_ablation", ROOT / "egs/grid/local/ablation.py")
+    spec = importlib.util.spec_from_file_location("ablation_list", ROOT / "utils/ablation.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -3,7 +3,8 @@
 
 The list is YAML (conf/ablation/*.yaml): `config`, the configuration that all runs share; `tokens`, the kind of units;
 `train_clips`, how many clips of the training set to use (drawn by a hash of their names; left out: all); `seeds`;
-`settings`, laid over the configuration for all; `decode`, options of the search; `runs`, by name the settings of each;
+`settings`, laid over the configuration for all; `decode`, options of the search; `runs`, by name the settings of each
+(`like: NAME` lays them over those of another run);
 `plots`, by name which runs to draw side by side. In a run's settings `{exp}` and `{seed}` stand for the list's experiment
 folder and the run's seed, so that `sparse.masks: "{exp}/msrs_{seed}/masks.npz"` takes the mask that the run `msrs` found
 with the same seed.
@@ -20,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from msrs.command import CommandParser, run_command
 from msrs import config as configuration
+from msrs.command import CommandParser, run_command
 from msrs.config import config
 from msrs.errors import ConfigError, StageError
 from msrs.files import read_lines, write_text
@@ -102,17 +103,28 @@ def make_runs(listed: RunList, exp: Path, only: Sequence[str]) -> list[Run]:
     """All runs, seed by seed, so that every method has a seed early. Raises: ConfigError on unknown names."""
     unknown = sorted(set(only) - set(listed.runs))
     if unknown:
-        raise ConfigError(f"--only: no run {unknown[0]!r} in the list; it has {', '.join(listed['runs'])}.")
+        raise ConfigError(f"--only: no run {unknown[0]!r} in the list; it has {', '.join(listed.runs)}.")
     runs = []
     for seed in listed.seeds:
-        for name, own in listed.runs.items():
-            settings = {**listed.settings, **(own or {})}
+        for name in listed.runs:
+            settings = {**listed.settings, **resolve(listed, name)}
             words = [f"{key}={_text(value)}" for key, value in settings.items()]
             words = [word.replace("{exp}", str(exp)).replace("{seed}", str(seed)) for word in words]
             needs = tuple(Path(word.partition("=")[2]) for word in words if word.endswith(MADE_BY))
             if not only or name in only:
                 runs.append(Run(name, seed, exp / f"{name}_{seed}", tuple(words), needs))
     return runs
+
+
+def resolve(listed: RunList, name: str, seen: tuple[str, ...] = ()) -> Settings:
+    """A run's own settings over those of the run that it is `like`. Raises: ConfigError on an unknown or circular name."""
+    if name not in listed.runs or name in seen:
+        raise ConfigError(
+            f"run {seen[-1]!r}: `like: {name}` names {'itself' if name in seen else 'no run of the list'}."
+        )
+    own = dict(listed.runs[name] or {})
+    model = own.pop("like", None)
+    return {**resolve(listed, model, (*seen, name)), **own} if model else own
 
 
 def _text(value: Any) -> str:
@@ -226,7 +238,7 @@ def write_results(
     command = f"local/ablation --list {options.list}"
     parts = [f"# {listed.title}", f"Made by `{command}` (`--table-only` writes it anew).",
              plateau_table(outcomes, [options.dev_set, *options.test_sets])]  # fmt: skip
-    for name, labels in (listed.plots).items():
+    for name, labels in listed.plots.items():
         folder = options.out / options.list.stem / name
         groups = {label: [outcome.exp for outcome in outcomes[label]] for label in labels if label in outcomes}
         if groups:
