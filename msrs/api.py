@@ -8,7 +8,7 @@ Three lines read a clip:
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from msrs.data.augment import prepare_audio, prepare_video
 from msrs.data.cut import CutJob, cut_recording
 from msrs.data.dataset import Batch, Utterance, UtteranceDataset, collate
 from msrs.data.media import read_video_array
+from msrs.data.noise import NoiseConfig, NoiseMixer, noise_digest, open_noise
 from msrs.errors import ConfigError, MediaError
 from msrs.faces.crop import CropJob, CropOptions, crop_recording
 from msrs.faces.detectors import DETECTORS
@@ -86,9 +87,15 @@ class Recognizer:
         """Hypotheses of each utterance of a batch, the best first; neighbours and padding change nothing."""
         return self.search(*self.model.encode(batch.to(self.device)))
 
-    def open_set(self, feats: str | Path) -> UtteranceDataset:
-        """A dump of stage 2 as this model reads it. Raises: StageError where it or a stream of it is missing."""
-        return UtteranceDataset(feats, lambda text: [], self.training.modality, self.training.augment)
+    def open_set(self, feats: str | Path, noise: NoiseMixer | None = None) -> UtteranceDataset:
+        """A dump of stage 2 as this model reads it, with the noise of `open_noise` where it is given.
+
+        Raises: StageError where a stream is missing; ConfigError on noise for a model that cannot hear.
+        """
+        modality = self.training.modality
+        if noise and modality == "video":
+            raise ConfigError("the model takes in no sound, so noise cannot change what it reads; leave --noise out.")
+        return UtteranceDataset(feats, lambda text: [], modality, self.training.augment, test_noise=noise)
 
     def __call__(self, video: str | Path | None = None, audio: str | Path | None = None) -> list[Transcript]:
         """Read a raw clip: any size and frame rate, a face somewhere in it. Returns: transcripts, the best first.
@@ -155,26 +162,34 @@ def decode_experiment(
     search: SearchConfig = SearchConfig(),  # noqa: B008 - frozen
     checkpoint: str = "average",
     device: str = "auto",
+    noise: NoiseConfig | None = None,
+    babble_from: str | Path | None = None,
 ) -> Path:
     """Decode a dump into `<exp>/decode_<name>/<set>`, or pass over one that is current. Returns: that folder.
 
-    Raises: StageError where stage 2 or 4 has not been run; ConfigError on a wrong name.
+    Args: noise, added to the sound, the same for every model; babble_from, the dump whose utterances make babble.
+    Raises: StageError where stage 2 or 4 has not been run; ConfigError on a wrong name; see `open_noise`.
     """
     exp, feats = Path(exp), Path(feats)
     if not name or "/" in name or name.startswith("."):
         raise ConfigError(f"--name {name!r} cannot name a folder below {exp}; expected a word without a slash.")
     folder = exp / f"decode_{name}" / feats.resolve().name
-    mark = decoding_mark(exp, feats, folder, search, checkpoint)
+    source = Path(babble_from) if babble_from else None
+    conditions = {"noise": to_dict(noise) | ({"babble_from": str(source)} if source else {})} if noise else {}
+    inputs = {"sound of the noise": noise_digest(noise, feats, source)} if noise else {}
+    mark = decoding_mark(exp, feats, folder, search, checkpoint, conditions | inputs)
     if is_current(folder, mark):
         return folder
     recognizer = Recognizer.from_experiment(exp, search, checkpoint, device)
-    dataset = recognizer.open_set(feats)
+    dataset = recognizer.open_set(feats, open_noise(noise, feats, source) if noise else None)
     LOGGER.info("%s, checkpoint %s, on %s, %s", exp, checkpoint, recognizer.device, search)
-    decode_set(recognizer.recognise, recognizer.tokenizer.decode, dataset, search, folder, mark)
+    decode_set(recognizer.recognise, recognizer.tokenizer.decode, dataset, search, folder, mark, conditions)
     return folder
 
 
-def decoding_mark(exp: Path, feats: Path, folder: Path, search: SearchConfig, checkpoint: str) -> StageMark:
+def decoding_mark(
+    exp: Path, feats: Path, folder: Path, search: SearchConfig, checkpoint: str, conditions: Mapping[str, object]
+) -> StageMark:
     """What a decoded set depends on: model, tokenizer, dump and all options but those that only make it faster."""
     weights = Path(checkpoint) if checkpoint.endswith(".pt") else exp / "checkpoints" / f"{checkpoint}.pt"
     inputs: Sequence[Path] = (
@@ -182,5 +197,5 @@ def decoding_mark(exp: Path, feats: Path, folder: Path, search: SearchConfig, ch
         *(feats / name for name in (".done.dump.json", "utt2num_frames", "video.scp", "audio.scp")),
     )
     speed = {"batch_size", "batch_frames"}
-    options = {key: value for key, value in to_dict(search).items() if key not in speed}
+    options = {key: value for key, value in to_dict(search).items() if key not in speed} | dict(conditions)
     return StageMark(folder, "decode", [path for path in inputs if path.is_file()], options)

@@ -1,6 +1,9 @@
 """What tests of several rooms share: where the optional outside things are, or why a test is passed over."""
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +45,32 @@ def log(caplog):
     LOGGER.addHandler(caplog.handler)
     yield caplog
     LOGGER.removeHandler(caplog.handler)
+
+
+@pytest.fixture
+def run_processes():
+    """Run a Python program in several processes that can form a process group; each gets the given words."""
+
+    def run(program: str, size: int, *words: str, timeout: float = 300) -> list[str]:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        shared = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", program, *words]
+        processes = [
+            subprocess.Popen(
+                command, cwd=ROOT, env=os.environ | shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            )
+            for rank in range(size)
+        ]  # fmt: skip
+        try:
+            outputs = [process.communicate(timeout=timeout)[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        codes = [process.returncode for process in processes]
+        assert codes == [0] * size, "\n".join(f"process {rank}:\n{text}" for rank, text in enumerate(outputs))
+        return outputs
+
+    return run

@@ -11,7 +11,12 @@ source "$utils/parse_options.sh"
 option stage whole 0 "first stage"
 option stop-stage whole 5 "last stage"
 option modality "video|audio|audiovisual" audiovisual "what the model takes in"
-option ngpu whole "" "GPUs to use (where empty: all that there are)"
+option ngpu whole "" "GPUs of a machine to train on (where empty: all that there are)"
+option processes whole "" "training processes of a machine without GPUs (where empty: one)"
+option num-nodes whole 1 "machines to train on; without Slurm, stage 4 is to be started on each of them"
+option rendezvous word "" "HOST:PORT where these machines find each other"
+option cmd "local|slurm" local "where stage 4 trains: here, or as a job of Slurm"
+option slurm-args word "" "settings of that job, such as \"partition=gpu time=2880\""
 option nj whole "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" "processes at once, where work can be shared out"
 option seed whole "" "seed of training, in place of the configuration's"
 option train-set word train "name of the training set"
@@ -28,6 +33,9 @@ option train-config path conf/train.yaml "configuration of the model and its tra
 option train-args word "" "settings laid over it, such as \"optim.lr=3e-4 train.max_epochs=2\""
 option decode-config path conf/decode.yaml "configuration of the search"
 option decode-args word "" "settings laid over it"
+option noise path "" "stage 5: noise added to the sound: white, babble, or a folder of recordings"
+option snr-db word "-5 0 5 10 15 20" "levels of that noise in decibels, in one word; each is decoded and scored"
+option babble-from word "" "set whose utterances make the babble (where empty: the set that is decoded)"
 option tag word "" "name of the experiment (where empty: <train-config>_<modality>)"
 option dumpdir word dump "folder of what stages 1 and 2 write"
 option expdir word exp "folder of the experiments"
@@ -192,22 +200,36 @@ if begin 3 tokens; then
 fi
 
 if begin 4 train; then
+    words=()
+    if [[ $num_nodes -gt 1 ]]; then words+=(--num-nodes "$num_nodes"); fi
+    if [[ $cmd != local ]]; then words+=(--cmd "$cmd"); fi
     run msrs-train --config "$train_config" --train "$feats/$train_set" --dev "$feats/$dev_set" --tokens "$tokens" \
         --exp "$experiment" --modality "$modality" ${seed:+--seed "$seed"} ${ngpu:+--ngpu "$ngpu"} \
-        ${train_args:+--train-args "$train_args"}
+        ${processes:+--processes "$processes"} ${words[@]+"${words[@]}"} ${rendezvous:+--rendezvous "$rendezvous"} \
+        ${slurm_args:+--slurm-args "$slurm_args"} ${train_args:+--train-args "$train_args"}
     finish
 fi
 
 if begin 5 decode; then
     printf -v command '%q ' "$PROGRAM" ${TYPED_WORDS[@]+"${TYPED_WORDS[@]}"}
     command=${command% }
-    for name in "${sets[@]:1}"; do
-        out=$experiment/decode_$decode_name/$name
-        run msrs-decode --exp "$experiment" --feats "$feats/$name" --config "$decode_config" --name "$decode_name" \
-            ${decode_args:+--decode-args "$decode_args"}
-        # Against the texts of stage 0: what an earlier stage put aside counts as not understood.
-        run msrs-score --ref "data/$name/text" --hyp "$out/text" --out "$out" --rules "$experiment/tokens/rules.yaml" \
-            --utt2spk "data/$name/utt2spk" --options "$out/search.yaml" --command "$command"
+    levels=("") # without noise
+    if [[ -n $noise ]]; then read -ra levels <<<"$snr_db"; fi
+    for level in ${levels[@]+"${levels[@]}"}; do
+        words=(--name "$decode_name")
+        if [[ -n $level ]]; then
+            words=(--name "${decode_name}_snr${level}_$(basename "$noise")" --noise "$noise" --snr-db "$level")
+            if [[ -n $babble_from ]]; then words+=(--babble-from "$feats/$babble_from"); fi
+        fi
+        for name in "${sets[@]:1}"; do
+            out=$experiment/decode_${words[1]}/$name
+            run msrs-decode --exp "$experiment" --feats "$feats/$name" --config "$decode_config" "${words[@]}" \
+                ${decode_args:+--decode-args "$decode_args"}
+            # Against the texts of stage 0: what an earlier stage put aside counts as not understood.
+            run msrs-score --ref "data/$name/text" --hyp "$out/text" --out "$out" \
+                --rules "$experiment/tokens/rules.yaml" --utt2spk "data/$name/utt2spk" \
+                --options "$out/search.yaml" --command "$command"
+        done
     done
     run msrs-results --exp "$expdir" --out RESULTS.md
     finish

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from msrs.command import CommandParser, run_command
 
@@ -14,10 +15,13 @@ def parser() -> CommandParser:
     add("--exp", required=True, help="experiment folder (stage 4), exp/<tag>")
     add("--feats", required=True, help="dump folder of the set (stage 2), dump/feats/<set>")
     add("--config", help="YAML with the options of the search, such as conf/decode.yaml")
-    add("--name", default="default", help="the results go to <exp>/decode_<name>/<set>")
+    add("--name", help="results go to <exp>/decode_<name>/<set>; left out: default or default_snr<SNR>_<NOISE>")
     add("--decode-args", nargs="*", default=[], metavar="KEY=VALUE", help='overrides, for example "beam_size=5"')
     add("--checkpoint", default="average", help="name of a file in <exp>/checkpoints without .pt, or a path")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    add("--noise", metavar="NOISE", help="noise added to the sound: white, babble, or a folder of recordings")
+    add("--snr-db", metavar="SNR", help="power of the utterance over that of the noise in decibels, such as 0 or -5")
+    add("--babble-from", metavar="DUMP", help="dump whose utterances make the babble; left out: --feats itself")
     add("--batch-size", type=int, help="utterances decoded together; changes the speed, never a result")
     return options
 
@@ -25,13 +29,24 @@ def parser() -> CommandParser:
 def work(options: argparse.Namespace) -> None:
     """Read the options of the search and decode."""
     from msrs.api import decode_experiment
+    from msrs.data.noise import fixed_noise
+    from msrs.errors import ConfigError
     from msrs.search.options import load_search
 
     words = [word for group in options.decode_args for word in group.split()]
     if options.batch_size is not None:
         words.append(f"batch_size={options.batch_size}")
     search = load_search(options.config, words)
-    decode_experiment(options.exp, options.feats, options.name, search, options.checkpoint, options.device)
+    if (options.noise is None) != (options.snr_db is None):
+        raise ConfigError("--noise and --snr-db go together: which noise, and how loud.")
+    if options.babble_from and options.noise != "babble":
+        raise ConfigError("--babble-from says whose voices are heard; it goes with --noise babble.")
+    name, noise = options.name or "default", None
+    if options.noise is not None:
+        noise = fixed_noise(options.noise, options.snr_db)
+        name = options.name or f"default_snr{options.snr_db}_{Path(options.noise).name}"
+    where = (options.exp, options.feats, name)
+    decode_experiment(*where, search, options.checkpoint, options.device, noise, options.babble_from)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

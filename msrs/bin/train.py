@@ -1,11 +1,15 @@
 """msrs-train: train a recogniser from scratch, or go on with a run that was stopped."""
 
 import argparse
+import functools
+import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from msrs.command import CommandParser, run_command
+from msrs.log import LOGGER
 
 
 def parser() -> CommandParser:
@@ -18,40 +22,85 @@ def parser() -> CommandParser:
     options.add_argument("--exp", required=True, type=Path, help="experiment folder to write, exp/<tag>")
     options.add_argument("--modality", choices=("video", "audio", "audiovisual"), help="overrides the configuration's")
     options.add_argument("--seed", type=int, help="overrides the configuration's")
-    options.add_argument("--ngpu", type=int, choices=(0, 1), help="GPUs to train on; left out: one where there is one")
-    options.add_argument(
-        "--train-args", nargs="*", default=[], metavar="KEY=VALUE", help='overrides, for example "optim.lr=3e-4"'
-    )
+    options.add_argument("--train-args", nargs="*", default=[], metavar="KEY=VALUE", help='"optim.lr=3e-4"')
+    where = options.add_argument_group("where it runs", "The number of processes changes the speed, not the result.")
+    where.add_argument("--ngpu", type=int, help="GPUs of a machine, a process each; left out: all that are there")
+    where.add_argument("--processes", type=int, help="processes of a machine without GPUs; left out: one")
+    where.add_argument("--num-nodes", type=int, default=1, help="machines; the command is to be given on each of them")
+    where.add_argument("--rendezvous", metavar="HOST:PORT", help="where machines find each other: one of them")
+    where.add_argument("--cmd", choices=("local", "slurm"), default="local", help="here, or as a job of Slurm")
+    where.add_argument("--slurm-args", nargs="*", default=[], metavar="KEY=VALUE", help='"partition=gpu time=2880"')
     return options
 
 
-def work(options: argparse.Namespace) -> None:
-    """Load the configuration and train."""
+def work(options: argparse.Namespace, words: Sequence[str]) -> None:
+    """Train in this process, or start those that will."""
+    from msrs.errors import ConfigError
+    from msrs.train.distributed import is_worker
+
+    if options.ngpu and options.processes:
+        raise ConfigError("--processes is for machines without GPUs (--ngpu 0); with GPUs there is one process a GPU.")
+    if options.cmd == "slurm":
+        from msrs.train.slurm import submit
+
+        ngpu = 1 if options.ngpu is None else options.ngpu
+        slurm_args = [word for group in options.slurm_args for word in group.split()]
+        submit(words, options.exp, options.processes or max(1, ngpu), ngpu, options.num_nodes, slurm_args, "slurm")
+        return
+    ngpu = gpus_of(options)
+    num_processes = ngpu or options.processes or 1
+    if num_processes * options.num_nodes > 1 and not is_worker():
+        from msrs.train.launch import launch
+
+        launch(words, num_processes, options.num_nodes, options.rendezvous)
+        return
+    train_here(options, ngpu > 0)
+
+
+def gpus_of(options: argparse.Namespace) -> int:
+    """GPUs to use on this machine. Raises: ConfigError where there are fewer than asked for."""
     import torch
 
-    from msrs import config
     from msrs.errors import ConfigError
+
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    wanted = (0 if options.processes else present) if options.ngpu is None else options.ngpu
+    if wanted > present:
+        raise ConfigError(
+            f"--ngpu {wanted} was given, but torch finds {present or 'no'} GPU; ask for fewer, or install a CUDA build of "
+            f"torch."
+        )
+    return wanted
+
+
+def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
+    """Load the configuration and train, alone or as one of several processes."""
+    from msrs import config
+    from msrs.memory import keep_freed_memory
     from msrs.report.curves import draw_curves
+    from msrs.train.distributed import joined_world
     from msrs.train.experiment import train
     from msrs.train.options import TrainConfig
 
+    if not use_gpu:
+        keep_freed_memory()
     words = [word for group in options.train_args for word in group.split()]
     words += [f"{key}={value}" for key in ("modality", "seed") if (value := getattr(options, key)) is not None]
-    if options.ngpu and not torch.cuda.is_available():
-        raise ConfigError("--ngpu 1 was given, but torch finds no GPU; leave it out, or install a CUDA build of torch.")
-    use_gpu = torch.cuda.is_available() if options.ngpu is None else bool(options.ngpu)
-    device = "cuda" if use_gpu else "cpu"
     settings = config.load(TrainConfig, options.config, words)
-    try:
-        train(settings, options.train, options.dev, options.tokens, options.exp, device, [sys.executable, *sys.argv])
-    finally:
-        if (options.exp / "metrics.jsonl").exists():
-            draw_curves(options.exp / "metrics.jsonl", options.exp / "curves.png")
+    with joined_world(use_gpu) as (world, device):
+        folders = (options.train, options.dev, options.tokens, options.exp)
+        try:
+            train(settings, *folders, device, [sys.executable, *sys.argv], world)
+        finally:
+            if world.is_main and (options.exp / "metrics.jsonl").exists():
+                draw_curves(options.exp / "metrics.jsonl", options.exp / "curves.png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns: the exit code."""
-    return run_command(parser(), work, argv)
+    if int(os.environ.get("RANK", "0")):  # one of several processes: the first one tells what all do
+        LOGGER.addFilter(lambda record: record.levelno >= logging.ERROR)
+    return run_command(parser(), functools.partial(work, words=sys.argv[1:] if argv is None else list(argv)), argv)
 
 
 if __name__ == "__main__":

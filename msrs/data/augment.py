@@ -1,14 +1,18 @@
 """What is done to pixels and sound on their way into a batch; every draw is keyed by seed, epoch and utterance."""
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+import pydantic
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from msrs.config import config
+from msrs.data.noise import NoiseConfig
+from msrs.data.spectrum import SpecAugmentConfig
 
 SAMPLES_PER_FRAME = 640
 
@@ -29,9 +33,17 @@ class AugmentConfig:
     erase_share: float = 0.25  # its side as a share of the picture's
     audio_mask_seconds: float = 0.4  # one time mask of up to so long ...
     audio_mask_every_seconds: float = 1.0  # ... per so many seconds; 0: none
-    noise_snr_db: tuple[float, ...] = ()  # white noise at a level drawn from these
+    noise_snr_db: tuple[float, ...] = ()  # white noise at a level drawn from these; `noise` can do more
+    noise: NoiseConfig | None = None  # white noise, babble or recordings; its draws change no others
+    spec_augment: SpecAugmentConfig | None = None  # masks over log-mel energies; its draws change no others
     drop_video: float = 0.0  # audio-visual: chance that an utterance comes without its video
     drop_audio: float = 0.0  # audio-visual: chance that it comes without its sound
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.noise_snr_db and self.noise:
+            raise ValueError("noise_snr_db and noise exclude each other; noise: {sources: [white]} is white noise too")
+        return self
 
 
 def change_speed(num_frames: int, options: AugmentConfig, rng: np.random.Generator) -> float:
@@ -87,10 +99,17 @@ def _distort(video: Tensor, options: AugmentConfig, rng: np.random.Generator) ->
     return video
 
 
-def prepare_audio(samples: np.ndarray, options: AugmentConfig, speed: float, rng: np.random.Generator | None) -> Tensor:
+def prepare_audio(
+    samples: np.ndarray,
+    options: AugmentConfig,
+    speed: float,
+    rng: np.random.Generator | None,
+    add_noise: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Normalise to zero mean and unit spread; in training also change speed, mask in time and add noise.
 
-    Args: samples (S,) int16 at 16 kHz. Returns: (S',) float32, S' = 640 * round(S / 640 / speed).
+    Args: samples (S,) int16 at 16 kHz; add_noise, what to do before normalising, in tests of noise too.
+    Returns: (S',) float32, S' = 640 * round(S / 640 / speed).
     """
     audio = torch.from_numpy(samples.astype(np.float32)) / 32768.0
     if speed != 1.0:
@@ -104,6 +123,8 @@ def prepare_audio(samples: np.ndarray, options: AugmentConfig, speed: float, rng
             audio[start : start + length] = 0.0
         if options.noise_snr_db:
             audio = _add_noise(audio, float(rng.choice(options.noise_snr_db)), rng)
+    if add_noise is not None:
+        audio = add_noise(audio)
     return (audio - audio.mean()) / (audio.std(correction=0) + 1e-5)
 
 

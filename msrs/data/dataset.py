@@ -1,7 +1,8 @@
 """Utterances out of a dump, and batches of them."""
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from torch.utils.data import Dataset
 from msrs.data.ark import ArkReader
 from msrs.data.augment import AugmentConfig, change_speed, prepare_audio, prepare_video
 from msrs.data.media import read_video_array
+from msrs.data.noise import NoiseMixer, open_noise
+from msrs.data.noise_sources import SAMPLE_RATE_HZ
+from msrs.data.spectrum import draw_spectrum_masks
 from msrs.errors import StageError
 from msrs.files import read_lines
 from msrs.seeding import keyed_rng
@@ -29,6 +33,7 @@ class Batch:
     video_lengths: Tensor | None = None  # (B,) frames
     audio: Tensor | None = None  # (B, S) float32
     audio_lengths: Tensor | None = None  # (B,) samples
+    spectrum_masks: Tensor | None = None  # (B, K, 4) shares, see draw_spectrum_masks; in training alone
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch with its tensors on `device`."""
@@ -48,6 +53,7 @@ class Utterance:
     tokens: list[int]
     video: Tensor | None  # (T, H, W)
     audio: Tensor | None  # (S,)
+    spectrum_masks: Tensor | None = None  # (K, 4)
 
 
 def read_table(path: str | Path) -> dict[str, str]:
@@ -59,11 +65,20 @@ class UtteranceDataset(Dataset):
     """Utterances of a dump folder, by (epoch, index); epoch None means evaluation, without random changes.
 
     Args: folder of stage 2; encode, from text to token ids; modality video | audio | audiovisual; augment; seed;
-    cache_bytes, how much decoded video may stay in memory.
+    cache_bytes, how much decoded video may stay in memory; test_noise, added to the sound in evaluation.
     Raises: StageError where the dump lacks a stream that the modality needs.
     """
 
-    def __init__(self, folder, encode, modality: str, augment: AugmentConfig, seed: int = 0, cache_bytes: int = 0):
+    def __init__(
+        self,
+        folder: str | Path,
+        encode: Callable[[str], list[int]],
+        modality: str,
+        augment: AugmentConfig,
+        seed: int = 0,
+        cache_bytes: int = 0,
+        test_noise: NoiseMixer | None = None,
+    ):
         self.folder = Path(folder)
         if not (self.folder / "utt2num_frames").exists():
             raise StageError(f"{self.folder}: no dumped utterances here; run stage 2 (--stage 2 --stop-stage 2) first.")
@@ -74,6 +89,7 @@ class UtteranceDataset(Dataset):
         self.encode, self.augment, self.seed = encode, augment, seed
         self.video = self._reader("video") if modality != "audio" else None
         self.audio = self._reader("audio") if modality != "video" else None
+        self.test_noise = test_noise
         self._cache: dict[str, np.ndarray] = {}
         self._cache_left = cache_bytes
 
@@ -99,20 +115,37 @@ class UtteranceDataset(Dataset):
             self._cache_left -= frames.nbytes
         return frames
 
+    @functools.cached_property
+    def training_noise(self) -> NoiseMixer | None:
+        """The noise that `augment` asks for, opened at first need. Ask early: what is wrong with it is told here."""
+        return open_noise(self.augment.noise, self.folder) if self.augment.noise and self.audio else None
+
+    def _add_noise(self, epoch: int | None, utt_id: str) -> Callable[[Tensor], Tensor] | None:
+        noise = self.test_noise if epoch is None else self.training_noise
+        # A test's noise is that of the utterance alone: every model, seed and level hears the same.
+        key = ("test noise", utt_id) if epoch is None else (self.seed, "noise", epoch, utt_id)
+        return functools.partial(noise.add, utt_id=utt_id, rng=keyed_rng(*key)) if noise else None
+
     def __getitem__(self, key: tuple[int | None, int]) -> Utterance:
         epoch, index = key
         utt_id = self.utt_ids[index]
         rng = None if epoch is None else keyed_rng(self.seed, "augment", epoch, utt_id)
         speed = 1.0 if rng is None else change_speed(self.num_frames[index], self.augment, rng)
         video = prepare_video(self.frames(utt_id), self.augment, speed, rng) if self.video else None
-        audio = prepare_audio(self.audio[utt_id], self.augment, speed, rng) if self.audio else None
+        audio = masks = None
+        if self.audio:
+            add_noise = self._add_noise(epoch, utt_id)
+            audio = prepare_audio(self.audio[utt_id], self.augment, speed, rng, add_noise)
+            if epoch is not None and self.augment.spec_augment:
+                own = keyed_rng(self.seed, "spectrum", epoch, utt_id)
+                masks = draw_spectrum_masks(self.augment.spec_augment, len(audio) / SAMPLE_RATE_HZ, own)
         if rng is not None and video is not None and audio is not None:
             draw = rng.random()
             if draw < self.augment.drop_video:
                 video = torch.zeros_like(video)
             elif draw < self.augment.drop_video + self.augment.drop_audio:
                 audio = torch.zeros_like(audio)
-        return Utterance(utt_id, self.texts[utt_id], self.encode(self.texts[utt_id]), video, audio)
+        return Utterance(utt_id, self.texts[utt_id], self.encode(self.texts[utt_id]), video, audio, masks)
 
 
 def collate(utterances: Sequence[Utterance]) -> Batch:
@@ -130,4 +163,6 @@ def collate(utterances: Sequence[Utterance]) -> Batch:
         if rows[0] is not None:
             setattr(batch, stream, pad(rows, batch_first=True))
             setattr(batch, f"{stream}_lengths", torch.tensor([len(row) for row in rows]))
+    if utterances[0].spectrum_masks is not None:
+        batch.spectrum_masks = torch.stack([utterance.spectrum_masks for utterance in utterances])
     return batch

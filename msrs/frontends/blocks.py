@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msrs.batch_norm import BatchNorm1d, BatchNorm2d
 from msrs.lengths import pack_valid, unpack_valid
 
 
@@ -12,20 +13,21 @@ class ResidualBlock2d(nn.Module):
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(width)
+        self.norm1 = BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
+        self.norm2 = BatchNorm2d(width)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels != width:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (N, C, H, W). Returns: (N, width, H / stride, W / stride)."""
         y = F.silu(self.norm1(self.conv1(x)))
-        return F.silu(self.norm2(self.conv2(y)) + self.shortcut(x))
+        # In place, for no backward pass asks for the norm's output: one map less to write and to keep.
+        return F.silu(self.norm2(self.conv2(y)).add_(self.shortcut(x)))
 
 
-class MaskedNorm1d(nn.BatchNorm1d):
+class MaskedNorm1d(BatchNorm1d):
     """Batch norm of (B, C, S) over valid positions alone; what lies beyond them becomes zero."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

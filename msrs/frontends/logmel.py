@@ -39,10 +39,26 @@ def log_mel(audio: Tensor, window: Tensor, filters: Tensor) -> Tensor:
     return (power @ filters + 1e-6).log()
 
 
+def spectrum_mask(shares: Tensor, lengths: Tensor, size: int, num_mels: int) -> Tensor:
+    """Which energies are hidden.
+
+    Args: shares (B, K, 4), rectangles: lowest and highest band, start and end, as shares of the bands and of the
+    utterance; lengths (B,) and size in frames of 10 ms. Returns: (B, size, num_mels) bool.
+    """
+
+    def is_inside(edges: Tensor, places: Tensor) -> Tensor:
+        return (places >= edges[..., :1]) & (places < edges[..., 1:])
+
+    bands = is_inside((shares[..., :2] * num_mels).round(), torch.arange(num_mels, device=shares.device))
+    times = is_inside((shares[..., 2:] * lengths[:, None, None]).round(), torch.arange(size, device=shares.device))
+    return (times[..., None] & bands[:, :, None]).any(1)
+
+
 class LogMel(nn.Module):
     """Log-mel energies, normalised over the training batches, four in a row, then two convolutions over time."""
 
     frames_per_second = 25.0
+    takes_masks = True
 
     @config
     class Config:
@@ -65,9 +81,10 @@ class LogMel(nn.Module):
         self.norm2 = MaskedNorm1d(config.size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Args: audio (B, S) normalised, zero beyond a length; lengths (B,) samples.
+    def forward(self, audio: Tensor, lengths: Tensor, masks: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Args: audio (B, S) normalised, zero beyond a length; lengths (B,) samples; masks (B, K, 4), see `spectrum_mask`.
 
+        Masked energies become the training mean; in evaluation none is masked.
         Returns: features (B, S // 640, C), lengths (B,) frames.
         """
         frame_lengths = lengths // SAMPLES_PER_FRAME
@@ -77,6 +94,9 @@ class LogMel(nn.Module):
             mels = log_mel(audio[:, : valid.shape[1]] * valid, self.window, self.filters)
         mask = length_mask(frame_lengths, num_frames)
         x = self.input_norm(mels.reshape(len(mels), num_frames, -1).transpose(1, 2), mask)
+        if masks is not None and self.training:  # after the norm: its statistics are those of whole spectra
+            hidden = spectrum_mask(masks, 4 * frame_lengths, 4 * num_frames, mels.shape[2])
+            x = x.masked_fill(hidden.reshape(len(mels), num_frames, -1).transpose(1, 2), 0.0)
         x = self.dropout(F.silu(self.norm1(self.conv1(x), mask)))
         x = self.dropout(F.silu(self.norm2(self.conv2(x), mask)))
         return x.transpose(1, 2), frame_lengths

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from msrs.batch_norm import BatchNorm2d
 from msrs.config import config
 from msrs.frontends.blocks import ResidualBlock2d
 from msrs.lengths import length_mask, unpack_valid
@@ -50,7 +51,7 @@ class VideoResNet(nn.Module):
         first = config.widths[0]
         self.output_size = config.widths[-1]
         self.stem = nn.Conv2d(STACKED_FRAMES, first, 7, stride=2, padding=3, bias=False)
-        self.stem_norm = nn.BatchNorm2d(first)
+        self.stem_norm = BatchNorm2d(first)
         blocks, channels = [], first
         for stage, width in enumerate(config.widths):
             for i in range(config.blocks_per_stage):
@@ -92,7 +93,7 @@ class VideoConvNet(nn.Module):
             kernel = 5 if i == 0 else 3
             layers += [
                 nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
-                nn.BatchNorm2d(width),
+                BatchNorm2d(width),
                 nn.SiLU(),
             ]
             if i < len(config.widths) - 1:

@@ -16,6 +16,7 @@ class WaveformResNet(nn.Module):
     """Auto-AVSR's audio front-end: a strided convolution of 80 samples, ResNet-18 in one dimension, average of 20."""
 
     frames_per_second = 25.0
+    takes_masks = False  # there are no bands to hide
 
     @config
     class Config:

@@ -9,9 +9,18 @@ from torch import Tensor
 from msrs.lengths import length_mask
 
 
+@dataclasses.dataclass(frozen=True)
+class Counts:
+    """How much there is in a batch."""
+
+    num_tokens: int
+    num_utterances: int
+    num_frames: int  # of the encoder's output
+
+
 @dataclasses.dataclass
 class Losses:
-    """Of one batch; `total` carries the gradient, the rest is for reading."""
+    """Of one batch, or a part's share in them; `total` carries the gradient, the rest is for reading."""
 
     total: Tensor  # (), nats a token
     ctc: Tensor  # (), nats a token

@@ -13,7 +13,7 @@ from msrs.frontends.video import VideoResNet
 from msrs.frontends.waveform import WaveformResNet
 from msrs.lengths import length_mask
 from msrs.models.fusion import EarlyFusion, FusionConfig, LateFusion
-from msrs.models.losses import Losses, blank_share, decoder_tokens, smoothed_cross_entropy
+from msrs.models.losses import Counts, Losses, blank_share, decoder_tokens, smoothed_cross_entropy
 from msrs.nets import ENCODERS
 from msrs.nets.conformer import Conformer
 from msrs.nets.ctc import CTCHead
@@ -85,7 +85,8 @@ class Recogniser(nn.Module):
                 raise DataError(
                     f"{batch.utt_ids[0]}: the model is {self.modality} and needs {name}, but the batch has none."
                 )
-            features, own = getattr(self, f"{name}_frontend")(values, getattr(batch, f"{name}_lengths"))
+            masks = (batch.spectrum_masks,) if name == "audio" and batch.spectrum_masks is not None else ()
+            features, own = getattr(self, f"{name}_frontend")(values, getattr(batch, f"{name}_lengths"), *masks)
             if lengths is not None and not torch.equal(lengths, own):
                 wrong = batch.utt_ids[int((lengths != own).nonzero()[0])]
                 raise DataError(f"{wrong}: video and audio differ in length; rerun stage 2, which cuts both alike.")
@@ -98,21 +99,31 @@ class Recogniser(nn.Module):
         joined = torch.cat(encoded, dim=-1)
         return self.fusion(joined, length_mask(lengths, joined.shape[1])), lengths
 
-    def forward(self, batch: Batch) -> Losses:
-        """The training objective over a batch, in nats a token (<eos> counts for the decoder alone)."""
-        return self.losses(batch, *self.encode(batch))
+    def forward(self, batch: Batch, whole: Counts | None = None) -> Losses:
+        """The training objective over a batch, in nats a token (<eos> counts for the decoder alone).
 
-    def losses(self, batch: Batch, memory: Tensor, lengths: Tensor) -> Losses:
+        Args: whole, what the batch that this one is a part of holds. The losses of all its parts then sum up to
+        its own.
+        """
+        return self.losses(batch, *self.encode(batch), whole)
+
+    def losses(self, batch: Batch, memory: Tensor, lengths: Tensor, whole: Counts | None = None) -> Losses:
         """As `forward`, for who has encoded the batch already. Args: memory (B, T, D), lengths (B,)."""
         num_tokens = int(batch.token_lengths.sum())
-        ctc = self.ctc.loss(memory, lengths, batch.tokens, batch.token_lengths).sum() / max(1, num_tokens)
+        ctc = self.ctc.loss(memory, lengths, batch.tokens, batch.token_lengths).sum()
+        ctc = ctc / max(1, whole.num_tokens if whole else num_tokens)
         with torch.no_grad():
             blanks = blank_share(self.ctc.log_probs(memory), lengths)
+            if whole:
+                blanks = blanks * (int(lengths.sum()) / whole.num_frames)
         if self.decoder is None:
             return Losses(ctc, ctc.detach(), None, None, blanks, num_tokens)
         inputs, targets = decoder_tokens(batch.tokens, batch.token_lengths, self.sos_eos_id)
         logits = self.decoder(inputs, batch.token_lengths + 1, memory, lengths)
         attention, accuracy = smoothed_cross_entropy(logits, targets, self.config.label_smoothing)
+        if whole:
+            share = (num_tokens + len(batch)) / (whole.num_tokens + whole.num_utterances)
+            attention, accuracy = share * attention, share * accuracy
         weight = self.config.ctc_weight
         total = weight * ctc + (1.0 - weight) * attention
         return Losses(total, ctc.detach(), attention.detach(), accuracy.detach(), blanks, num_tokens)

@@ -1,11 +1,12 @@
 """Batch normalisation whose statistics see valid frames alone."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from msrs.batch_norm import BatchNorm1d
 from msrs.lengths import pack_valid, unpack_valid
 
 
-class MaskedBatchNorm(nn.BatchNorm1d):
+class MaskedBatchNorm(BatchNorm1d):
     """BatchNorm1d over channels-last sequences that counts no padded frame, in training as in evaluation.
 
     With plain batch normalisation the statistics of a training batch depend on how much padding its neighbours

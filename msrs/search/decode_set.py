@@ -1,10 +1,11 @@
 """All utterances of a dump to text, in batches; stopped and started again it goes on where it was."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
+import yaml
 
 from msrs.config import to_yaml
 from msrs.data.batching import BatchingConfig, plan_in_order
@@ -39,10 +40,12 @@ def decode_set(
     options: SearchConfig,
     folder: Path,
     mark: StageMark,
+    conditions: Mapping[str, object] | None = None,
 ) -> None:
     """Write `text`, `nbest.jsonl` and `search.yaml`; what was done before a stop under the same mark is kept.
 
-    Args: recognise, from a batch to hypotheses, the best first; spell, from token ids to text; folder to write.
+    Args: recognise, from a batch to hypotheses, the best first; spell, from token ids to text; folder to write;
+    conditions of the test, such as its noise, told in `search.yaml` after the options.
     Raises: DataError where the dump is empty, or one utterance alone is too much for the GPU's memory.
     """
     if not len(dataset):
@@ -63,7 +66,8 @@ def decode_set(
                 known[one.utt_id] = one
                 append(one)
     write_decoded(folder, known)
-    write_text(folder / "search.yaml", to_yaml(options))
+    told = yaml.safe_dump(dict(conditions), sort_keys=False) if conditions else ""
+    write_text(folder / "search.yaml", to_yaml(options) + told)
     mark.write()
     seconds, speech = time.monotonic() - start, sum(dataset.num_frames[index] for index in left) / FPS
     LOGGER.info(

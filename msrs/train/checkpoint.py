@@ -15,6 +15,7 @@ from msrs.log import LOGGER
 from msrs.models.recogniser import Recogniser
 from msrs.sparse.export import fit_to_state
 from msrs.text.tokenizer import Tokenizer
+from msrs.train.distributed import ALONE, World
 from msrs.train.options import TrainConfig
 
 RESUME = re.compile(r"resume_(\d+)\.pt")
@@ -51,14 +52,20 @@ def numbered(folder: Path, pattern: re.Pattern) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match)
 
 
-def newest_resume(folder: Path) -> dict | None:
-    """The newest whole resume checkpoint; a damaged one is passed over with a warning."""
-    for _, path in reversed(numbered(folder, RESUME)):
+def newest_resume(folder: Path, world: World = ALONE) -> dict | None:
+    """The newest whole resume checkpoint; a damaged one is passed over with a warning.
+
+    Of several processes the main one chooses. Raises: StageError where another does not see the file.
+    """
+    name = state = None
+    for _, path in reversed(numbered(folder, RESUME) if world.is_main else []):
         try:
-            return load(path)
+            name, state = path.name, load(path)
+            break
         except TrainingError as error:
             LOGGER.warning("passed over: %s", error)
-    return None
+    name = world.gather(name)[0]
+    return state if world.is_main or name is None else load(folder / name)
 
 
 def save_resume(state: dict, folder: Path, update: int) -> None:

@@ -1,5 +1,6 @@
 """An experiment folder around a training run: configuration, environment, checks before the first update."""
 
+import contextlib
 import hashlib
 import json
 import shlex
@@ -12,13 +13,16 @@ import torch
 from msrs import config as configuration
 from msrs import environment
 from msrs.data.dataset import UtteranceDataset
-from msrs.errors import DataError
+from msrs.data.noise import noise_digest
+from msrs.errors import ConfigError, DataError
 from msrs.files import sha256, write_text
+from msrs.frontends import AUDIO_FRONTENDS
 from msrs.log import LOGGER, log_to_file
 from msrs.models.recogniser import Recogniser
 from msrs.nets.ctc import frames_needed
 from msrs.seeding import seed_everything
 from msrs.text.tokenizer import Tokenizer
+from msrs.train.distributed import ALONE, World
 from msrs.train.options import TrainConfig
 from msrs.train.reporters import reporting
 from msrs.train.trainer import Trainer
@@ -38,11 +42,14 @@ def train(
     exp: Path,
     device: str,
     command: Sequence[str],
+    world: World = ALONE,
 ) -> None:
     """Train a recogniser in `exp`, or go on with the run that was stopped there.
 
+    Of several processes each calls this; the main one alone writes.
     Raises: StageError, DataError, ConfigError before the first update; TrainingError later.
     """
+    check_masks(options)
     tokenizer = Tokenizer.load(tokens_dir)
     cache_bytes = options.train.cache_megabytes << 20
     arguments = (tokenizer.encode, options.modality, options.augment, options.seed, cache_bytes)
@@ -52,11 +59,16 @@ def train(
     seed_everything(options.seed)
     model = Recogniser(options.model, options.modality, tokenizer.size).to(device)
     fingerprint = fingerprint_of(options, [train_dir, dev_dir], tokens_dir)
-    trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint)
-    with log_to_file(exp / "train.log"):
+    trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint, world)
+    with log_to_file(exp / "train.log") if world.is_main else contextlib.nullcontext():
         is_resumed = trainer.resume()
         if trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
             LOGGER.info("%s has been trained to its end; passed over", exp)
+            return
+        if train_set.training_noise is None and options.augment.noise:
+            LOGGER.info("augment.noise has nothing to do: the model takes in no sound")
+        if not world.is_main:
+            trainer.run()
             return
         describe(options, exp, command)
         keep_tokens(tokens_dir, exp / "tokens")
@@ -73,6 +85,17 @@ def describe(options: TrainConfig, exp: Path, command: Sequence[str]) -> None:
     write_text(exp / "command.sh", f"#!/bin/sh\n{shlex.join(command)}\n")
     write_text(exp / "environment.json", json.dumps(environment.describe(), indent=1) + "\n")
     LOGGER.info("seed %d, devices: %s", options.seed, ", ".join(environment.devices()))
+
+
+def check_masks(options: TrainConfig) -> None:
+    """Raises: ConfigError where spectra are to be masked and the front-end makes none."""
+    name = options.model.audio_frontend.type
+    if options.augment.spec_augment and options.modality != "video" and not AUDIO_FRONTENDS[name].takes_masks:
+        able = ", ".join(other for other in AUDIO_FRONTENDS if AUDIO_FRONTENDS[other].takes_masks)
+        raise ConfigError(
+            f"augment.spec_augment masks log-mel energies, and model.audio_frontend.type {name} has none; take one of "
+            f"{able}, or leave it out (audio_mask_seconds masks any front-end's sound in time)."
+        )
 
 
 def check_sets(train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:
@@ -111,7 +134,11 @@ def fingerprint_of(options: TrainConfig, dumps: Sequence[Path], tokens_dir: Path
     values = configuration.to_dict(options)
     for key in FREE_KEYS:
         values["train"].pop(key)
+    # An augmentation that is off counts as one that the version before did not know: its runs can be gone on with.
+    values["augment"] = {key: value for key, value in values["augment"].items() if value is not None}
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    if options.augment.noise and options.modality != "video":
+        digest.update(noise_digest(options.augment.noise, dumps[0]).encode())
     for path in (*(dump / name for dump in dumps for name in ("utt2num_frames", "text")), tokens_dir / "tokens.txt"):
         digest.update(sha256(path).encode())
     return digest.hexdigest()

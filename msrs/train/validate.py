@@ -34,12 +34,17 @@ def permute_videos(batch: Batch) -> Batch:
 
 
 def validate(
-    model: Recogniser, batches: Iterable[Batch], decode: Callable[[list[int]], str], show: int
+    model: Recogniser,
+    batches: Iterable[Batch],
+    decode: Callable[[list[int]], str],
+    show: int,
+    gather: Callable[[tuple], list[tuple]] = lambda own: [own],
 ) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
     """Losses in nats a token, greedy CTC word and character errors, vision gap.
 
     The vision gap is the loss with the videos exchanged within each batch minus the loss: zero while the model
     speaks without looking. A batch of one utterance cannot be exchanged and is left out of it.
+    Args: show, utterances to give back; gather, brings together what processes found that have other batches each.
     Returns: numbers by name; the first `show` utterances as (utt_id, reference, hypothesis).
     """
     sums: dict[str, float] = {}
@@ -58,6 +63,10 @@ def validate(
             references = [row[:length].tolist() for row, length in zip(batch.tokens, batch.token_lengths, strict=True)]
             rows = zip(batch.utt_ids, references, hypotheses, strict=True)
             texts += [(utt_id, decode(reference), decode(tokens)) for utt_id, reference, tokens in rows]
+    found = gather((sums, gap, gap_tokens, texts))
+    sums = {name: sum(own.get(name, 0.0) for own, *_ in found) for own, *_ in found for name in own}
+    gap, gap_tokens = sum(row[1] for row in found), sum(row[2] for row in found)
+    texts = [text for row in found for text in row[3]]
     tokens = max(1.0, sums.pop("tokens", 0.0))
     metrics = {name: value / tokens for name, value in sums.items()}
     if gap_tokens:

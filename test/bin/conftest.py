@@ -55,6 +55,7 @@ def make_feats(tmp_path):
                     pictures = rng.integers(0, 255, (frames, 96, 96), dtype=np.uint8)
                     ark.write(utt_id, pictures if stream == "video" else sound)
         write_text(folder / "utt2num_frames", "".join(f"{utt_id} {frames}\n" for utt_id, frames in counts.items()))
+        write_text(folder / "utt2spk", "".join(f"{utt_id} s1\n" for utt_id in counts))
         write_text(folder / "text", "".join(f"{utt_id} BIN BLUE\n" for utt_id in counts))
         return folder
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -61,6 +62,12 @@ def test_a_new_model_is_noticed(make_experiment, make_feats, log):
         ({"--checkpoint": "epoch_9"}, "epoch_9.pt does not exist: stage 4 has not ended"),
         ({"--feats": "dump/feats/none"}, "dump/feats/none: no dumped utterances here; run stage 2"),
         ({"--name": "a/b"}, "--name 'a/b' cannot name a folder"),
+        ({"--noise": "white"}, "--noise and --snr-db go together"),
+        ({"--snr-db": "0"}, "--noise and --snr-db go together"),
+        ({"--noise": "white", "--snr-db": "loud"}, "snr_db.0: expected a number of decibels, or clean, given 'loud'"),
+        ({"--noise": "nowhere", "--snr-db": "0"}, "nowhere is no folder; expected a folder of noise"),
+        ({"--noise": "white", "--snr-db": "0", "--babble-from": "x"}, "it goes with --noise babble"),
+        ({"--noise": "white", "--snr-db": "0"}, "the model takes in no sound, so noise cannot change what it reads"),
         ({"--decode-args": "beam_sise=3"}, "beam_sise is not a key of Search; did you mean beam_size?"),
     ],
 )
@@ -77,3 +84,45 @@ def test_an_audiovisual_model_wants_a_dump_with_sound(make_experiment, make_feat
     exp, feats = make_experiment("audiovisual"), make_feats(streams=["video"])
     assert main(["--exp", str(exp), "--feats", str(feats)]) == 1
     assert "audio.scp is missing: the dump has no audio. Rerun stage 2 with a --modality that has it" in log.text
+
+
+def scores(folder):
+    rows = [json.loads(line) for line in (folder / "nbest.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [one["score"] for row in rows for one in row["nbest"]]
+
+
+def test_noise_is_part_of_the_name_and_repeats_exactly(make_experiment, make_feats, log):
+    exp, feats = make_experiment("audio"), make_feats()
+    command = ["--exp", str(exp), "--feats", str(feats)]
+    assert main(command) == 0
+    for words in (["--noise", "babble", "--snr-db", "0"], ["--noise", "white", "--snr-db", "-5"]):
+        assert main([*command, *words]) == 0
+    assert main([*command, "--noise", "babble", "--snr-db", "0", "--name", "again", "--batch-size", "1"]) == 0
+    assert main([*command, "--noise", "white", "--snr-db", "inf", "--name", "clean"]) == 0
+    clean, babble, white, again, infinite = (
+        scores(exp / f"decode_{name}/test")
+        for name in ("default", "default_snr0_babble", "default_snr-5_white", "again", "clean")
+    )
+    assert clean == infinite
+    assert babble == pytest.approx(again, abs=1e-4)
+    assert clean != babble != white != clean
+    assert "has one speaker" in log.text
+    told = (exp / "decode_default_snr0_babble/test/search.yaml").read_text(encoding="utf-8")
+    assert re.search(r"nbest: 5\n(.*\n)*noise:\n  sources:\n  - babble\n(.*\n)*  snr_db:\n  - 0.0\n", told)
+    log.clear()
+    assert main([*command, "--noise", "babble", "--snr-db", "0"]) == 0
+    assert "current, passed over" in log.text
+    assert main([*command, "--noise", "babble", "--snr-db", "5", "--name", "again"]) == 0
+    assert "decoded anew (changed since: option noise)" in log.text
+
+
+def test_babble_of_another_set_is_heard(make_experiment, make_feats, log):
+    exp, feats = make_experiment("audio"), make_feats()
+    other = feats.with_name("train")
+    shutil.copytree(feats, other)
+    (other / "utt2spk").write_text("".join(f"s1-{i} s2\n" for i in range(3)), encoding="utf-8")
+    command = ["--exp", str(exp), "--feats", str(feats), "--noise", "babble", "--snr-db", "0"]
+    assert main([*command, "--babble-from", str(other)]) == 0
+    assert "has one speaker" not in log.text  # it is another one
+    assert main(command) == 0
+    assert "decoded anew (changed since: option noise, option sound of the noise)" in log.text

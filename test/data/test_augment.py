@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from msrs import config
 from msrs.data.augment import AugmentConfig, adaptive_masks, change_speed, prepare_audio, prepare_video
+from msrs.errors import ConfigError
 from msrs.seeding import keyed_rng
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (40, 96, 96), dtype=np.uint8)
@@ -12,6 +14,34 @@ SAMPLES = np.random.default_rng(0).integers(-9000, 9000, 40 * 640).astype(np.int
 STRONG = AugmentConfig(
     flip=0.5, speed=0.2, erase=1.0, noise_snr_db=(0.0, 10.0), normalise="utterance", pool=2, crop_px=64
 )
+
+
+# Values of before noise sources and spectrum masks were there: published figures depend on these draws.
+PINNED = [
+    (AugmentConfig(), 1.0, (40, 88, 88), 2.392037868, 0.367877901, 0.291769952, 0.755136847, 0.922884988388738),
+    (
+        STRONG,
+        1.047047218239279,
+        (38, 32, 32),
+        1.474419594,
+        -0.004585226,
+        -0.608535409,
+        0.798475623,
+        0.21894583449859117,
+    ),
+]
+
+
+@pytest.mark.parametrize(("options", "speed", "shape", "pixel", "mean", "sample", "level", "following"), PINNED)
+def test_draws_stay_as_they_were(options, speed, shape, pixel, mean, sample, level, following):
+    rng = keyed_rng(1, "augment", 3, "s1-a")
+    assert change_speed(40, options, rng) == speed
+    video = prepare_video(FRAMES, options, speed, rng)
+    audio = prepare_audio(SAMPLES, options, speed, rng)
+    assert (video.shape, len(audio)) == (shape, 640 * shape[0])
+    found = (video.flatten()[777], video.mean(), audio[1234], audio.abs().mean())
+    assert [float(value) for value in found] == pytest.approx([pixel, mean, sample, level], abs=2e-6)
+    assert rng.random() == following  # exactly as many numbers have been drawn
 
 
 def test_evaluation_takes_the_centre_and_draws_nothing():
@@ -80,3 +110,9 @@ def test_a_silent_clip_stays_finite():
     assert torch.isfinite(prepare_audio(np.zeros(6400, dtype=np.int16), AugmentConfig(), 1.0, None)).all()
     flat = np.full((5, 96, 96), 128, dtype=np.uint8)
     assert torch.isfinite(prepare_video(flat, AugmentConfig(normalise="utterance"), 1.0, None)).all()
+
+
+def test_two_ways_to_ask_for_noise_exclude_each_other():
+    document = config.parse_document("noise_snr_db: [0]\nnoise: {sources: [white]}", "conf/train.yaml")
+    with pytest.raises(ConfigError, match="noise_snr_db and noise exclude each other"):
+        config.build(AugmentConfig, document)

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from msrs.data.ark import ArkWriter
 from msrs.data.augment import AugmentConfig
 from msrs.data.dataset import UtteranceDataset, collate
 from msrs.data.media import encode_video
+from msrs.data.noise import NoiseConfig, fixed_noise, open_noise
+from msrs.data.spectrum import SpecAugmentConfig
 from msrs.errors import StageError
 from msrs.files import write_text
 
@@ -31,6 +34,7 @@ def write_dump(folder, is_encoded):
             sound = np.random.default_rng(seed).integers(-9000, 9000, count * 640)
             ark.write(name, sound.astype(np.int16))
     write_text(folder / "text", "".join(f"{name} lay {name}\n" for name in FRAMES))
+    write_text(folder / "utt2spk", "".join(f"{name} {name[0]}\n" for name in FRAMES))
     write_text(folder / "utt2num_frames", "".join(f"{name} {count}\n" for name, count in FRAMES.items()))
     return folder
 
@@ -89,3 +93,74 @@ def test_a_missing_stream_or_dump_names_the_stage(tmp_path):
         open_dump(folder, "audio")
     with pytest.raises(StageError, match="run stage 2"):
         open_dump(tmp_path / "nowhere")
+
+
+NOISE = NoiseConfig(sources=("white", "babble"), snr_db=(-5, 0, 10, "clean"), babble_voices=(1, 2))
+MASKS = SpecAugmentConfig(time_masks=2)
+
+
+def test_noise_and_masks_change_no_other_draw(tmp_path):
+    folder = write_dump(tmp_path, False)
+    plain, noisy = (open_dump(folder, speed=0.2, flip=0.5, drop_video=0.5, **more) for more in ({}, {"noise": NOISE}))
+    masked = open_dump(folder, speed=0.2, flip=0.5, drop_video=0.5, spec_augment=MASKS)
+    differences = 0
+    for epoch in range(3):
+        for index in range(3):
+            expected = plain[epoch, index]
+            assert torch.equal(noisy[epoch, index].video, expected.video)
+            assert torch.equal(masked[epoch, index].video, expected.video)
+            assert torch.equal(masked[epoch, index].audio, expected.audio)
+            assert expected.spectrum_masks is None and masked[epoch, index].spectrum_masks.shape == (4, 4)
+            differences += not torch.equal(noisy[epoch, index].audio, expected.audio)
+    assert differences > 3
+
+
+def test_workers_order_and_batches_change_no_draw(tmp_path):
+    folder = write_dump(tmp_path, False)
+    plan = [[(2, 1), (2, 0)], [(2, 2)], [(3, 1)]]
+    rows = []
+    for workers, batches in ((0, plan), (2, plan), (0, [[key] for batch in plan[::-1] for key in batch])):
+        dataset = open_dump(folder, speed=0.2, noise=NOISE, spec_augment=MASKS)
+        found = {}
+        for keys, batch in zip(
+            batches, DataLoader(dataset, batch_sampler=batches, collate_fn=collate, num_workers=workers)
+        ):
+            for row, key in enumerate(keys):
+                length = int(batch.audio_lengths[row])
+                found[key] = (batch.audio[row, :length], batch.spectrum_masks[row], batch.video[row, : length // 640])
+        rows.append(found)
+    for found in rows[1:]:
+        assert found.keys() == rows[0].keys()
+        for key, values in rows[0].items():
+            assert all(torch.equal(a, b) for a, b in zip(values, found[key], strict=True)), key
+    assert not torch.equal(rows[0][2, 1][0][:640], rows[0][3, 1][0][:640])
+
+
+def test_evaluation_has_neither_noise_nor_masks(tmp_path):
+    folder = write_dump(tmp_path, False)
+    plain, strong = open_dump(folder), open_dump(folder, noise=NOISE, spec_augment=MASKS)
+    batch = collate([strong[None, index] for index in range(3)])
+    assert batch.spectrum_masks is None
+    assert torch.equal(batch.audio, collate([plain[None, index] for index in range(3)]).audio)
+
+
+def test_noise_of_a_test_belongs_to_the_utterance_alone(tmp_path):
+    folder = write_dump(tmp_path, False)
+    noise = open_noise(fixed_noise("babble", "0"), folder)
+    arguments = (folder, lambda text: [1], "audio")
+    sets = [
+        UtteranceDataset(*arguments, AugmentConfig(noise=own), seed, test_noise=noise)
+        for seed, own in ((1, None), (2, NOISE))
+    ]
+    plain = UtteranceDataset(*arguments, AugmentConfig())
+    for index in range(3):
+        assert torch.equal(sets[0][None, index].audio, sets[1][None, index].audio)
+        # Two signals of equal power that have nothing to do with each other: the correlation is 1 / sqrt(2).
+        correlation = (sets[0][None, index].audio * plain[None, index].audio).mean()
+        assert float(correlation) == pytest.approx(2**-0.5, abs=0.03)
+
+
+def test_a_model_that_cannot_hear_needs_no_noise(tmp_path):
+    folder = write_dump(tmp_path, False)
+    noise = NoiseConfig(sources=("folder",), folder=str(tmp_path / "nowhere"))
+    assert open_dump(folder, "video", noise=noise).training_noise is None

@@ -5,7 +5,7 @@ import torch
 
 from msrs import config
 from msrs.frontends import AUDIO_FRONTENDS, VIDEO_FRONTENDS
-from msrs.frontends.logmel import log_mel, mel_filterbank
+from msrs.frontends.logmel import log_mel, mel_filterbank, spectrum_mask
 from msrs.frontends.video import stack_frames
 from msrs.lengths import length_mask
 
@@ -122,3 +122,50 @@ def test_log_mel_equals_torchaudio_s():
     )
     filters = torchaudio.functional.melscale_fbanks(201, 0.0, 8000.0, 80, 16000, norm=None, mel_scale="htk")
     assert torch.allclose(filters, mel_filterbank(80, 201, 16000), atol=1e-5)
+
+
+SHARES = torch.tensor([[0.1, 0.5, 0.0, 1.0], [0.0, 1.0, 0.25, 0.5], [0.9, 0.9, 0.0, 1.0]])
+
+
+def test_rectangles_become_exactly_their_bands_and_frames():
+    mask = spectrum_mask(SHARES.expand(2, 3, 4), torch.tensor([40, 8]), 40, 20)
+    for row, length in ((0, 40), (1, 8)):
+        expected = torch.zeros(40, 20, dtype=torch.bool)
+        expected[:length, 2:10] = True
+        expected[length // 4 : length // 2] = True
+        assert torch.equal(mask[row], expected)
+
+
+def masked_inputs(part, values, lengths, masks):
+    """What the first convolution of the log-mel front-end sees, as (B, frames of 10 ms, bands)."""
+    seen = []
+    handle = part.conv1.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    part(values, lengths, *masks)
+    handle.remove()
+    return seen[0].transpose(1, 2).reshape(len(values), -1, SMALL["logmel"]["num_mels"])
+
+
+def test_masked_energies_are_the_mean_and_all_others_as_they_were():
+    part, values, lengths = make(AUDIO_FRONTENDS, "logmel")
+    masks = SHARES.expand(len(FRAMES), 3, 4)
+    plain, masked = (masked_inputs(part, values, lengths, more) for more in ((), (masks,)))
+    hidden = spectrum_mask(masks, 4 * torch.tensor(FRAMES), 4 * max(FRAMES), 20)
+    assert not masked[hidden].any() and plain[hidden].all()
+    assert torch.equal(masked[~hidden], plain[~hidden])
+
+
+def test_evaluation_is_never_masked():
+    part, values, lengths = make(AUDIO_FRONTENDS, "logmel")
+    part(values, lengths)
+    part.eval()
+    masks = SHARES.expand(len(FRAMES), 3, 4)
+    assert torch.equal(part(values, lengths, masks)[0], part(values, lengths)[0])
+
+
+def test_masks_leave_no_trace_in_the_statistics_of_the_energies():
+    parts = [make(AUDIO_FRONTENDS, "logmel")[0] for _ in range(2)]
+    _, values, lengths = make(AUDIO_FRONTENDS, "logmel")
+    parts[0](values, lengths)
+    parts[1](values, lengths, SHARES.expand(len(FRAMES), 3, 4))
+    assert torch.equal(parts[0].input_norm.running_mean, parts[1].input_norm.running_mean)
+    assert not torch.equal(parts[0].norm1.running_mean, parts[1].norm1.running_mean)

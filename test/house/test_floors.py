@@ -9,7 +9,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = (
-    ("errors", "config", "registry", "files", "stage_mark", "log", "command", "environment", "seeding", "lengths"),
+    (
+        "errors",
+        "config",
+        "registry",
+        "files",
+        "stage_mark",
+        "log",
+        "command",
+        "environment",
+        "seeding",
+        "lengths",
+        "batch_norm",
+    ),
     ("data", "text", "optim"),
     ("faces", "frontends", "nets", "sparse", "score", "synth"),
     ("models", "search"),
@@ -20,7 +32,7 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "msrs").rglob("*.py"))
 # Packages that a user may be without: imported inside the function that needs them.
-OPTIONAL = {"mediapipe", "matplotlib", "tensorboard", "espeakng_loader", "torchaudio", "ffmpeg"}
+OPTIONAL = {"mediapipe", "matplotlib", "tensorboard", "espeakng_loader", "torchaudio", "ffmpeg", "submitit"}
 # What pip calls a package where that is not what Python calls it, or what brings it along.
 DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "espeakng_loader": "espeakng-loader", "ffmpeg": "ffmpeg-python"}
 DISTRIBUTIONS["flatbuffers"] = "mediapipe"

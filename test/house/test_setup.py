@@ -56,7 +56,8 @@ def forbid(event, arguments):
 sys.addaudithook(forbid)
 for name in {modules!r}:
     importlib.import_module(name)
-print([name for name in ("mediapipe", "matplotlib", "tensorboard", "espeakng_loader", "torchaudio") if name in sys.modules])
+optional = ("mediapipe", "matplotlib", "tensorboard", "espeakng_loader", "torchaudio", "submitit")
+print([name for name in optional if name in sys.modules])
 """
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr

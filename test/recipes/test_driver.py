@@ -119,6 +119,35 @@ def test_names_follow_configuration_and_modality(recipe):
     assert "[--hyp] [runs/train_small_video/decode_decode/dev/text]" in score
 
 
+def test_training_in_several_processes_or_on_a_cluster(recipe):
+    recipe.run("--stage", "4", "--stop-stage", "4", "--ngpu", "8", "--num-nodes", "2", "--rendezvous", "node1:29500")
+    assert "[--ngpu] [8] [--num-nodes] [2] [--rendezvous] [node1:29500]" in recipe.calls[0]
+    recipe.run("--stage", "4", "--stop-stage", "4", "--cmd", "slurm", "--slurm-args", "partition=gpu time=2880")
+    assert "[--cmd] [slurm] [--slurm-args] [partition=gpu time=2880]" in recipe.calls[1]
+    recipe.run("--stage", "4", "--stop-stage", "4", "--ngpu", "0", "--processes", "2")
+    assert recipe.calls[2].endswith("[--modality] [audiovisual] [--ngpu] [0] [--processes] [2]")
+
+
+def test_noise_is_decoded_and_scored_level_by_level(recipe):
+    (recipe.root / "my noise").mkdir()
+    words = ["--stage", "5", "--test-sets", "", "--snr-db", "-5 clean", "--tag", "t"]
+    assert recipe.run(*words, "--noise", "my noise", "--decode-args", "a=1", cwd=recipe.root).returncode == 0
+    folder = f"[--noise] [{recipe.root}/my noise]"
+    decoded = [call for call in recipe.calls if call.startswith("msrs-decode")]
+    assert f"[--name] [decode_snr-5_my noise] {folder} [--snr-db] [-5] [--decode-args] [a=1]" in decoded[0]
+    assert f"[--name] [decode_snrclean_my noise] {folder} [--snr-db] [clean]" in decoded[1]
+    score = next(call for call in recipe.calls if call.startswith("msrs-score"))
+    assert "[--hyp] [exp/t/decode_decode_snr-5_my noise/dev/text]" in score
+
+
+def test_babble_may_come_from_another_set(recipe):
+    words = ["--stage", "5", "--noise", "babble", "--snr-db", "0", "--babble-from", "train", "--modality", "audio"]
+    assert recipe.run(*words).returncode == 0
+    decoded = [call for call in recipe.calls if call.startswith("msrs-decode")]
+    assert len(decoded) == 3
+    assert all("[--noise] [babble] [--snr-db] [0] [--babble-from] [dump/feats_audio/train]" in call for call in decoded)
+
+
 def test_a_dry_run_prints_commands_and_runs_none(recipe):
     shutil.rmtree(recipe.root / "tools")  # not even the environment is needed
     done = recipe.run("--dry-run", "--stage", "4", "--train-args", "a=1 b=2")

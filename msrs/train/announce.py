@@ -1,0 +1,102 @@
+"""What a run says about itself: before it begins, in numbers that can be checked, and every half minute."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from msrs.data.batching import padding_share
+from msrs.data.dataset import UtteranceDataset
+from msrs.log import LOGGER
+from msrs.train.distributed import World
+from msrs.train.options import TrainConfig
+from msrs.train.shares import widths
+
+IDLE_SHARE = 0.1  # of the processes' passes, from which on a remark is due
+
+
+def announce(
+    options: TrainConfig,
+    model: nn.Module,
+    train_set: UtteranceDataset,
+    num_dev: int,
+    batches: Sequence[Sequence[int]],
+    total_updates: int,
+    world: World,
+) -> None:
+    """Log what is about to happen. Args: batches, those of the first epoch."""
+    loop, lengths = options.train, train_set.num_frames
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    LOGGER.info(
+        "%s model of %s parameters on %s",
+        options.modality, f"{parameters:,}", next(model.parameters()).device,
+    )  # fmt: skip
+    LOGGER.info(
+        "%d training utterances (%.2f h), %d development utterances",
+        len(train_set), sum(lengths) / 25 / 3600, num_dev,
+    )  # fmt: skip
+    groups = [batches[start : start + loop.accumulate] for start in range(0, len(batches), loop.accumulate)]
+    at_once, idle = load(groups, lengths, world.size)
+    LOGGER.info(
+        "batches an update: %d of at most %d frames; %.0f frames in all (%.1f s), padding %.1f %%",
+        min(loop.accumulate, len(batches)),
+        options.batching.max_frames,
+        sum(lengths) / len(groups),
+        sum(lengths) / len(groups) / 25,
+        100 * padding_share(batches, lengths),
+    )
+    LOGGER.info("processes: %d, each with at most %d padded frames at once", world.size, at_once)
+    if idle > IDLE_SHARE:
+        LOGGER.warning(
+            "Of %d processes %.0f %% are idle: make train.accumulate (%d) a multiple or a divisor of their number, "
+            "and keep its product with batching.max_frames.",
+            world.size, 100 * idle, loop.accumulate,
+        )  # fmt: skip
+    LOGGER.info(
+        "%d epochs, %d updates, warm-up %d updates (%.0f %%), peak rate %g, sparse method %s",
+        loop.max_epochs,
+        total_updates,
+        options.schedule.warmup_updates,
+        100 * options.schedule.warmup_updates / total_updates,
+        options.optim.lr,
+        options.sparse.type,
+    )
+
+
+def load(groups: Sequence[Sequence[Sequence[int]]], lengths: Sequence[int], num_processes: int) -> tuple[int, float]:
+    """How an epoch's updates lie on the processes.
+
+    Returns: the most padded frames that a process passes at once; the share of passes that a process has no part in.
+
+    >>> load([[[0, 1], [2]]], [10, 10, 12], 2), load([[[0, 1]]], [10, 10], 4)
+    ((20, 0.0), (10, 0.5))
+    """
+    most = passes = used = 0
+    for batches in groups:
+        for turn, width in enumerate(widths(len(batches), num_processes)):
+            chunk = batches[turn * num_processes : (turn + 1) * num_processes]
+            for batch in chunk:
+                most = max(most, -(-len(batch) // width) * max(lengths[index] for index in batch))
+                used += min(width, len(batch))
+            passes += num_processes
+    return most, 1.0 - used / max(1, passes)
+
+
+def live_line(
+    epoch: int, update: int, total_updates: int, numbers: dict[str, float], frames_a_second: float, seconds_left: float
+) -> None:
+    """Log where the run is."""
+    shown = ", ".join(
+        f"{name} {numbers[name]:.3f}" for name in ("loss", "ctc", "attention", "accuracy") if name in numbers
+    )
+    progress = f"epoch {epoch}, update {update} of {total_updates}"
+    LOGGER.info("%s: %s, %.0f frames/s, %s left", progress, shown, frames_a_second, hours(seconds_left))
+
+
+def hours(seconds: float) -> str:
+    """Seconds as h:mm:ss.
+
+    >>> hours(3725)
+    '1:02:05'
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

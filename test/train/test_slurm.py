@@ -1,0 +1,103 @@
+"""What is submitted to Slurm, seen by a stand-in for submitit; where submitit is installed, a job runs on this machine."""
+
+import importlib.util
+import os
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from msrs.bin.train import main
+from msrs.errors import ConfigError, DependencyError, TrainingError
+from msrs.train.checkpoint import load
+from msrs.train.slurm import SlurmJob, submit
+
+
+class FailedJobError(Exception):
+    """As submitit's."""
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Takes notes in place of submitit; `stand_in["fails"]` makes the job fail."""
+    notes = {}
+
+    class AutoExecutor:
+        def __init__(self, folder, cluster):
+            notes.update(folder=folder, cluster=cluster)
+
+        def update_parameters(self, **settings):
+            if "slurm_colour" in settings:
+                raise NameError("Unknown argument 'slurm_colour'")
+            notes["settings"] = settings
+
+        def submit(self, job):
+            notes["job"] = job
+            return self
+
+        job_id = "7"
+        paths = types.SimpleNamespace(folder=Path("logs"), stdout=Path("logs/7_0_log.out"))
+
+        def results(self):
+            if "fails" in notes:
+                raise FailedJobError
+
+    module = types.ModuleType("submitit")
+    module.AutoExecutor = AutoExecutor
+    errors = types.SimpleNamespace(FailedJobError=FailedJobError, UncompletedJobError=FailedJobError)
+    module.core = types.SimpleNamespace(utils=errors)
+    monkeypatch.setitem(sys.modules, "submitit", module)
+    return notes
+
+
+WORDS = ["--config", "c", "--train", "t", "--dev", "d", "--tokens", "k", "--exp"]
+
+
+def test_a_job_has_the_machines_that_were_asked_for(stand_in, tmp_path):
+    more = ["--cmd", "slurm", "--ngpu", "8", "--num-nodes", "4", "--slurm-args", "partition=gpu time=2880"]
+    assert main([*WORDS, str(tmp_path / "run"), *more]) == 0
+    settings = stand_in["settings"]
+    assert (settings["nodes"], settings["tasks_per_node"], settings["gpus_per_node"]) == (4, 8, 8)
+    assert (settings["slurm_partition"], settings["slurm_time"]) == ("gpu", 2880)
+    assert stand_in["cluster"] == "slurm"
+    assert stand_in["job"].words == [*WORDS, str(tmp_path / "run"), *more]
+    assert stand_in["job"].folder == os.getcwd()
+
+
+def test_a_job_without_a_limit_gets_a_day_and_not_submitits_five_minutes(stand_in, tmp_path):
+    submit([], tmp_path, 1, 1, 1, [], "slurm")
+    assert stand_in["settings"]["slurm_time"] == 24 * 60
+
+
+@pytest.mark.parametrize(("words", "told"), [(["gpu"], "KEY=VALUE"), (["colour=red"], "slurm_colour")])
+def test_settings_that_slurm_does_not_know_are_refused(stand_in, tmp_path, words, told):
+    with pytest.raises(ConfigError, match=told):
+        submit([], tmp_path, 1, 1, 1, words, "slurm")
+
+
+def test_a_failed_job_is_a_failure_here(stand_in, tmp_path):
+    stand_in["fails"] = True
+    with pytest.raises(TrainingError, match="7_0_log.out"):
+        submit([], tmp_path, 1, 1, 1, [], "slurm")
+
+
+def test_without_submitit_the_remedy_is_told(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(DependencyError, match=r"msrs\[slurm\]"):
+        submit([], tmp_path, 1, 1, 1, [], "slurm")
+
+
+@pytest.mark.skipif(
+    not importlib.util.find_spec("submitit"), reason="submitit is not installed: pip install msrs[slurm]"
+)
+def test_two_processes_train_as_a_job(dumps, tmp_path, monkeypatch):
+    folders = [str(dumps / name) for name in ("train.yaml", "train", "dev", "tokens")]
+    words = [word for pair in zip(("--config", "--train", "--dev", "--tokens"), folders, strict=True) for word in pair]
+    words += ["--exp", str(tmp_path / "run"), "--ngpu", "0", "--processes", "2", "--train-args", "train.max_epochs=1"]
+    words += ["schedule.warmup_updates=1"]
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    submit(words, tmp_path / "run", 2, 0, 1, [], "local")
+    assert load(tmp_path / "run/checkpoints/average.pt")["model"]
+    assert "processes: 2" in (tmp_path / "run/train.log").read_text(encoding="utf-8")
+    assert isinstance(SlurmJob(words, "."), SlurmJob)
