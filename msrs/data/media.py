@@ -4,6 +4,7 @@ Time zero of a recording is its first picture. Everything wrong with a file is a
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -158,7 +159,35 @@ def _timed_frames(container, stream, name: str) -> Iterator[tuple[float, av.Vide
 
 def _pixels(frame: av.VideoFrame, pixel: Pixel) -> np.ndarray:
     # Rows are padded in FFmpeg's memory, and landmark detectors ignore strides: always a contiguous copy.
-    picture = frame.to_ndarray(format=FORMATS[pixel])
+    picture = _grey(frame) if pixel == "gray" and frame.format.name == "yuv420p" else None
+    if picture is None:
+        picture = frame.to_ndarray(format=FORMATS[pixel])
     if frame.rotation % 360:
         picture = np.rot90(picture, round(frame.rotation / 90))
     return np.array(picture, order="C", copy=True)
+
+
+def _grey(frame: av.VideoFrame) -> np.ndarray:
+    """As `to_ndarray(format="gray")`, ten times as fast: that sets up a converter for each picture anew.
+
+    Grey is the first plane, its values spread from 16..235 to 0..255; the converter itself is asked once for which is which.
+    """
+    plane = frame.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: frame.height, : frame.width]
+    values = rows.tobytes().translate(_grey_of_luma(int(frame.color_range)))
+    return np.frombuffer(values, np.uint8).reshape(rows.shape)
+
+
+@functools.cache
+def _grey_of_luma(color_range: int) -> bytes:
+    """The grey level of each of the 256 levels of the first plane."""
+    frame = av.VideoFrame(16, 16, "yuv420p")
+    frame.color_range = color_range
+    for plane, values in zip(frame.planes, (bytes(range(256)), bytes([128]), bytes([128])), strict=True):
+        side = 16 if len(values) > 1 else 8
+        rows = np.full((plane.buffer_size // plane.line_size, plane.line_size), values[0], np.uint8)
+        rows[:side, :side] = np.frombuffer(values * (1 if len(values) > 1 else side * side), np.uint8).reshape(
+            side, side
+        )
+        plane.update(rows.tobytes())
+    return frame.to_ndarray(format="gray").tobytes()

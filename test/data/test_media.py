@@ -153,6 +153,19 @@ def test_arrays_are_contiguous_own_copies(make_clip, width):
     assert np.abs(gray.astype(int) - pictures).mean() < 3
 
 
+@pytest.mark.parametrize(("width", "height"), [(96, 96), (88, 90), (360, 288), (34, 50), (33, 17)])
+@pytest.mark.parametrize("color_range", [0, 1, 2])
+def test_the_quick_way_to_grey_gives_the_same_bits(width, height, color_range):
+    frame = av.VideoFrame(width, height, "yuv420p")
+    frame.color_range = color_range
+    rng = np.random.default_rng(width)
+    for plane in frame.planes:
+        plane.update(rng.integers(0, 256, plane.buffer_size).astype(np.uint8).tobytes())
+    picture = media._grey(frame)
+    assert np.array_equal(picture, frame.to_ndarray(format="gray"))
+    assert len(np.unique(picture)) > 100
+
+
 @pytest.mark.parametrize("size", [(33, 47), (35, 34), (1, 1)])
 def test_odd_sizes(make_clip, size):
     pictures = np.random.default_rng(0).integers(0, 255, (3, *size), dtype=np.uint8)
