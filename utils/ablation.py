@@ -13,6 +13,7 @@ with the same seed.
 import argparse
 import concurrent.futures
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -73,7 +74,7 @@ def parser() -> CommandParser:
     """The options of the command."""
     options = CommandParser("ablation", "Train, decode and tabulate a list of runs. Started again, it goes on.")
     add = options.add_argument
-    add("--list", required=True, type=Path, help="the list, such as conf/ablation/plateau.yaml")
+    add("--list", type=Path, help="the list, such as conf/ablation/plateau.yaml")
     add(
         "--feats",
         type=Path,
@@ -96,6 +97,7 @@ def parser() -> CommandParser:
     add("--ngpu", type=int, choices=(0, 1), help="GPUs of each run, shared by all; left out: one where there is one")
     add("--only", nargs="*", default=[], metavar="RUN", help="names of runs; left out: all")
     add("--table-only", action="store_true", help="train nothing; tabulate and draw what is there")
+    add("--steps", type=Path, help=argparse.SUPPRESS)  # what a run is made of, for the process that takes them
     return options
 
 
@@ -128,12 +130,16 @@ def resolve(listed: RunList, name: str, seen: tuple[str, ...] = ()) -> Settings:
 
 
 def _text(value: Any) -> str:
-    """A value as the command line takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
+    """A value as `--train-args` takes it, which splits its words at spaces."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def work(options: argparse.Namespace) -> int:
     """Run what is missing, then write the results. Returns: 1 where a run failed."""
+    if options.steps:
+        return take_steps(options.steps)
+    if not options.list:
+        raise ConfigError("--list is missing: name a list of runs, such as conf/ablation/plateau.yaml.")
     listed = configuration.load(RunList, options.list)
     exp = options.exp / options.list.stem
     runs = make_runs(listed, exp, options.only)
@@ -219,15 +225,25 @@ def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
              "--decode-args", *words],
             ["msrs.bin.score", "--ref", options.feats / name / "text", "--hyp", out / "text", "--out", out],
         ]  # fmt: skip
+    write_text(run.exp / "steps.json", json.dumps([[str(word) for word in command] for command in commands]))
     with open(run.exp / "ablation.log", "ab") as log:
-        for command in commands:
-            words = [sys.executable, "-m", *map(str, command)]
-            if subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode:
-                text = (run.exp / "ablation.log").read_text(encoding="utf-8", errors="replace")
-                write_text(run.exp / "failed.txt", "\n".join(text.splitlines()[-20:]) + "\n")
-                return f"FAILED in {command[0]}"
+        # One process for all of a run's steps: each would else load torch anew.
+        words = [sys.executable, __file__, "--steps", str(run.exp / "steps.json")]
+        failed = subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
+    if failed:
+        text = (run.exp / "ablation.log").read_text(encoding="utf-8", errors="replace")
+        write_text(run.exp / "failed.txt", "\n".join(text.splitlines()[-20:]) + "\n")
+        return "FAILED"
     (run.exp / "failed.txt").unlink(missing_ok=True)
     return "done"
+
+
+def take_steps(path: Path) -> int:
+    """Run the commands of a file one after another, in this process. Returns: the first exit code that is not 0."""
+    for module, *words in json.loads(path.read_text(encoding="utf-8")):
+        if code := importlib.import_module(module).main(words):
+            return code
+    return 0
 
 
 def write_results(
