@@ -14,6 +14,7 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.03  # matrices and kernels only: norms, biases and gains are left alone
     eps: float = 1e-8
+    fused: bool = True  # one kernel for all weights, on a GPU alone: results of a CPU keep their bits
 
 
 def make_optimizer(model: nn.Module, options: OptimizerConfig) -> torch.optim.AdamW:
@@ -23,4 +24,5 @@ def make_optimizer(model: nn.Module, options: OptimizerConfig) -> torch.optim.Ad
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": options.weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, eps=options.eps)
+    is_fused = options.fused and all(parameter.is_cuda for parameter in parameters)
+    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, eps=options.eps, fused=is_fused or None)

@@ -61,8 +61,21 @@ def clock(device: str) -> float:
     return time.process_time()
 
 
-def measure_steps(options: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds of each whole step, by method; the methods take turns, so that a slow minute hits all alike."""
+def memory_of(step: Callable[[int], None]) -> float:
+    """Megabytes that a step holds at its highest beyond what it found, its optimiser's moments included (the first)."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    step(0)
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def measure_steps(options: argparse.Namespace, megabytes: dict[str, float]) -> dict[str, list[float]]:
+    """Seconds of each whole step, by method; the methods take turns, so that a slow minute hits all alike.
+
+    On a GPU `megabytes` receives what each method's first step takes.
+    """
     torch.manual_seed(0)
     base = Net(options.size, options.num_blocks)
     features = torch.randn(options.batch, FRAMES, 64, device=options.device)
@@ -77,6 +90,8 @@ def measure_steps(options: argparse.Namespace) -> dict[str, list[float]]:
             model, method, torch.optim.AdamW(model.parameters(), 1e-3, fused=True), features, labels
         )
     seconds: dict[str, list[float]] = {name: [] for name in steps}
+    if options.device == "cuda":
+        megabytes.update({name: memory_of(step) for name, step in steps.items()})
     for number in range(options.steps + WARM_UP_STEPS):
         for name, step in steps.items():
             start = clock(options.device)
@@ -128,7 +143,8 @@ def measure_export(options: argparse.Namespace, share: float) -> dict[str, float
 
 def work(options: argparse.Namespace) -> None:
     """Measure and print."""
-    seconds = measure_steps(options)
+    megabytes: dict[str, float] = {}
+    seconds = measure_steps(options, megabytes)
     dense = statistics.median(seconds["none"])
     print(f"{'method':14} {'ms a step':>10} {'ratio':>6}  (lowest to highest)")
     for name, values in seconds.items():
@@ -138,7 +154,8 @@ def work(options: argparse.Namespace) -> None:
     for export in exports:
         print(", ".join(f"{name} {value:.3g}" for name, value in export.items()))
     ratios = {name: statistics.median(values) / dense for name, values in seconds.items()}
-    print(json.dumps({"device": options.device, "size": options.size, "ratios": ratios, "exports": exports}))
+    shape = {"device": options.device, "size": options.size}
+    print(json.dumps({**shape, "ratios": ratios, "step_megabytes": megabytes, "exports": exports}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

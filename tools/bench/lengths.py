@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""Memory and time of a training step against the length of one utterance, and the longest that fits.
+
+tools/bench/lengths.py --full --device cuda
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+import torch
+from side import Side
+from train import FULL, SMALL, TINY
+
+from msrs.command import CommandParser, run_command
+
+FRAMES_PER_SECOND = 25
+
+
+def measure(options: argparse.Namespace, is_saving: bool) -> list[dict[str, float]]:
+    """A row a length, up to the one for which memory is short."""
+    rows = []
+    options.checkpoint = is_saving
+    for frames in options.lengths:
+        options.frames = frames
+        side = None
+        try:
+            side = Side(f"ours {options.precision}", options)
+            figures = side.turn(1)
+        except torch.cuda.OutOfMemoryError:
+            break
+        finally:
+            del side
+            if options.device == "cuda":
+                torch.cuda.empty_cache()
+        rows.append(
+            {"frames": options.frames, "seconds": figures["seconds"][0], "megabytes": figures["peak_megabytes"]}
+        )
+    return rows
+
+
+def longest(rows: Sequence[dict[str, float]], megabytes: float) -> dict[str, float]:
+    """Where a parabola through the measured peaks (attention grows with the square) meets the memory there is.
+
+    Args: rows of at least three lengths. Returns: `fixed_megabytes`, `megabytes_a_frame` at the middle length, and
+    `longest_frames`.
+    """
+    frames, peaks = (np.array([row[key] for row in rows], float) for key in ("frames", "megabytes"))
+    square, linear, fixed = np.polyfit(frames, peaks, 2)
+    middle = float(np.median(frames))
+    roots = [
+        root.real for root in np.roots([square, linear, fixed - megabytes]) if abs(root.imag) < 1e-9 and root.real > 0
+    ]
+    return {
+        "fixed_megabytes": float(fixed),
+        "megabytes_a_frame": float(linear + 2 * square * middle),
+        "longest_frames": float(min(roots)) if roots else float("nan"),
+    }
+
+
+def work(options: argparse.Namespace) -> None:
+    """Measure and print."""
+    options.sizes = TINY if options.tiny else FULL if options.full else SMALL
+    options.modality, options.batch, options.spread, options.peer = "video", 1, 0.0, None
+    results = {}
+    for is_saving in (False, True):
+        rows = measure(options, is_saving)
+        name = "checkpointed" if is_saving else "plain"
+        results[name] = {"rows": rows}
+        for row in rows:
+            print(f"{name:14}{row['frames']:6d} frames {row['seconds']:9.3f} s {row['megabytes']:10.0f} MB")
+        if len(rows) >= 3 and options.device == "cuda":
+            results[name].update(longest(rows, options.gigabytes * 1000))
+            seconds = results[name]["longest_frames"] / FRAMES_PER_SECOND
+            print(f"{name:14}longest in {options.gigabytes:g} GB: {seconds:.0f} s of video (extrapolated)")
+    print(json.dumps({"device": options.device, "precision": options.precision, "lengths": results}))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. Returns: the exit code."""
+    parser = CommandParser("tools/bench/lengths.py", "Memory and time of a step against the length of an utterance.")
+    add = parser.add_argument
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--full", action="store_true", help="the published size")
+    size.add_argument("--tiny", action="store_true", help="a size for a dry run")
+    add("--lengths", type=int, nargs="+", default=[100, 200, 400, 800, 1600, 3200], help="frames")
+    add("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of the forward pass")
+    add("--gigabytes", type=float, default=80.0, help="memory that the longest utterance has to fit in")
+    add("--threads", type=int, default=2, help="CPU threads")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where; memory is told by length on a GPU alone")
+    return run_command(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
