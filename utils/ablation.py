@@ -147,10 +147,11 @@ def work(options: argparse.Namespace) -> int:
         train_all(runs, listed, options)
     outcomes = {}
     for run in make_runs(listed, exp, ()):
-        if (run.exp / "metrics.jsonl").exists():
+        has_ended = is_done(run, options) or (run.exp / "failed.txt").exists()  # a failure counts, it never got there
+        if has_ended and (run.exp / "metrics.jsonl").exists():
             outcomes.setdefault(run.name, []).append(outcome_of(run.exp, run.seed))
     if not outcomes:
-        raise StageError(f"{exp}: no run has been trained yet.")
+        raise StageError(f"{exp}: no run has come to its end yet.")
     write_results(listed, options, outcomes, exp)
     failed = [run.label for run in runs if (run.exp / "failed.txt").exists()]
     if failed:
@@ -202,10 +203,16 @@ def subset(source: Path, target: Path, count: int) -> None:
             write_text(target / name, "".join(f"{line}\n" for line in lines))
 
 
+def is_done(run: Run, options: argparse.Namespace) -> bool:
+    """Whether a run has been trained and decoded."""
+    sets = (options.dev_set, *options.test_sets)
+    return all((run.exp / "decode_ablation" / name / "result.json").exists() for name in sets)
+
+
 def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
     """Train and decode one run. Returns: what has become of it."""
     sets = [options.dev_set, *options.test_sets]
-    if all((run.exp / "decode_ablation" / name / "result.json").exists() for name in sets):
+    if is_done(run, options):
         return "done before"
     run.exp.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}

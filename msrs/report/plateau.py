@@ -12,6 +12,13 @@ from msrs.score.table import markdown_table
 GAP_NATS, GAP_TIMES = 0.1, 3  # the plateau is left at the first of three validations in a row with a wider vision gap
 HALF_WER = 50.0
 
+NOTE = """\
+Medians over the seeds, the range in brackets. *Left plateau*: runs whose vision gap (dev loss with the videos exchanged less
+dev loss) exceeded 0.1 nat a token for three validations on end; updates and seconds of training until then. WER < 50: of
+greedy CTC on dev, at a validation. Density: of the mask that was found, over the matrices that carry one (1: none). Gradient
+b1/last: norm of the first encoder block's gradient over the last one's, median over the plateau. The last columns: beam
+search with the averaged model."""
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -107,14 +114,14 @@ def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]
             spread([run.gradient_ratio for run in runs if run.gradient_ratio is not None], 2),
             *(spread([run.wer[part] for run in runs if part in run.wer], 1) for part in sets),
         ])  # fmt: skip
-    return markdown_table(header, rows)
+    return f"{markdown_table(header, rows)}\n\n{NOTE}"
 
 
 def spread(values: Sequence[float | None], digits: int) -> str:
     """Median and range; None is later than any number.
 
-    >>> spread([3, 1, 2], 0), spread([1, None, None], 0), spread([1, 2, None], 0), spread([], 0)
-    ('2 [1, 3]', 'never [1, never]', '2 [1, never]', '-')
+    >>> spread([3, 1, 2], 0), spread([1, None, None], 0), spread([None, None], 0), spread([], 0)
+    ('2 [1, 3]', 'never [1, never]', 'never', '-')
     """
     if not values:
         return "-"
@@ -125,4 +132,4 @@ def spread(values: Sequence[float | None], digits: int) -> str:
         median = f"{(ordered[middle - 1] + ordered[middle]) / 2:.{digits}f}"
     else:
         median = shown[middle]
-    return median if len(values) == 1 else f"{median} [{shown[0]}, {shown[-1]}]"
+    return median if shown[0] == shown[-1] else f"{median} [{shown[0]}, {shown[-1]}]"

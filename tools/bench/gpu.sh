@@ -10,7 +10,7 @@ Usage: tools/bench/gpu.sh [--out DIR] [--peer DIR] [--dump DIR --tokens-root DIR
   --peer DIR         checkout of github mpc001/auto_avsr, to be measured beside; see tools/bench/peer.py
   --dump DIR         GRID's dump folder (stage 2) with its sets: the last step trains the list of runs on it
   --tokens-root DIR  folder that holds GRID's tokens_* (stage 3)
-  --list YAML        the list of runs (default: egs/grid/conf/ablation/plateau.yaml)
+  --list YAML        the list of runs (default: egs/grid/conf/ablation/lips.yaml)
   --seconds N        stop after so long (default: 540)
   --tiny             a dry run on the CPU at a tiny size
 
@@ -20,7 +20,7 @@ END
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 out=bench_gpu peer="" dump="" tokens="" seconds=540 tiny=""
-list=$root/egs/grid/conf/ablation/plateau.yaml
+list=$root/egs/grid/conf/ablation/lips.yaml
 while [[ $# -gt 0 ]]; do
     case $1 in
         --help | -h) usage && exit 0 ;;
