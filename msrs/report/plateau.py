@@ -99,8 +99,8 @@ def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]
 
     Where fewer than half of the runs got there, the median is `never`.
     """
-    header = ["method", "seeds", "left plateau", "updates to gap > 0.1", "seconds", "updates to WER < 50", "gap at the end", "density",
-              "gradient b1/last", *(f"{name} WER %" for name in sets)]  # fmt: skip
+    header = ["method", "seeds", "left plateau", "updates to gap > 0.1", "seconds", "updates to WER < 50", "gap at the end",
+              "density", "gradient b1/last", *(f"{name} WER %" for name in sets)]  # fmt: skip
     rows = []
     for name, runs in outcomes.items():
         left, half = [run.left_plateau for run in runs], [run.half_wer for run in runs]
