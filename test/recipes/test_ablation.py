@@ -13,6 +13,7 @@ from msrs.data.ark import ArkWriter
 from msrs.errors import ConfigError
 from msrs.text.normalise import find_rules
 from msrs.text.tokenizer import train_tokenizer
+from msrs.train.options import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = ["bin", "lay", "place", "set"]
@@ -146,3 +147,16 @@ def test_a_run_is_like_another_of_the_list(recipe, model):
     listed = dataclasses.replace(listed, runs={"again": {"like": model}})
     with pytest.raises(ConfigError, match=f"run 'again': `like: {model}` names"):
         door.make_runs(listed, Path("exp"), [])
+
+
+LISTS = [path for path in sorted((ROOT / "egs").glob("*/conf/ablation/*.yaml")) if "\nruns:" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", LISTS, ids=lambda path: f"{path.parts[-4]}/{path.name}")
+def test_every_run_of_our_lists_is_a_valid_configuration(path):
+    listed = config.load(door.RunList, path)
+    runs = door.make_runs(listed, Path("exp"), [])
+    assert len(runs) == len(listed.runs) * len(listed.seeds)
+    for run in runs[: len(listed.runs)]:
+        config.load(TrainConfig, path.parent / listed.config, run.settings)
+    assert all(label in listed.runs for labels in listed.plots.values() for label in labels)
