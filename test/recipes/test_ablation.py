@@ -81,7 +81,7 @@ def run(*words):
     return door.main(["--list", "conf/ablation/list.yaml", "--jobs", "1", "--ngpu", "0", *words])
 
 
-def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe, caplog):
+def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe):
     exp = recipe / "exp/ablation/list"
     assert run("--only", "dense", "found", "shuffled") == 0
     lines = (recipe / "exp/ablation/train_8/text").read_text().splitlines()
@@ -116,11 +116,11 @@ def test_a_failed_run_is_told_and_the_others_go_on(recipe):
         ("train_clips: 8", "train_clips: 80", "has 12 utterances"),
     ],
 )
-def test_a_wrong_list_is_refused(recipe, caplog, old, new, what):
+def test_a_wrong_list_is_refused(recipe, capsys, old, new, what):
     path = recipe / "conf/ablation/list.yaml"
     path.write_text(LIST.replace(old, new))
     assert run() == 1
-    assert what in caplog.text
+    assert what in capsys.readouterr().err
 
 
 def test_an_unknown_run_is_named(recipe):
