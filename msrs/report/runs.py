@@ -13,6 +13,7 @@ from msrs.report.chart import Line
 from msrs.report.curves import read_metrics
 from msrs.report.heat import Rows
 
+END_SHARE = 0.02  # of the axis, by which a curve may end before the others and still count at their end
 SEED_POINTS = 120  # of several seeds a longer curve is averaged over stretches, so that a band is no noise of batches
 
 Metrics = Mapping[str, Mapping[int, float]]
@@ -112,18 +113,27 @@ def clock(metrics: Metrics) -> Mapping[int, float]:
 def merge(label: str, index: int, curves: Sequence[Mapping[int, float]]) -> Line:
     """The median of curves and, where they are several, the band from their least to their most.
 
-    It has a point at every update of any of them; a curve counts from its first to its last, read between its points.
+    It has a point at every update of any of them; a curve counts from its first to its last, read between its points, and
+    a little beyond: epochs of several seeds differ by an update or two, which must not make the median jump at the end.
     """
     sorted_curves = [_averaged(values) if len(curves) > 1 else _split(values) for values in curves]
     if len(curves) == 1:
         return Line(label, *sorted_curves[0], index=index)
     xs = sorted({place for x, _ in sorted_curves for place in x})
-    table = np.array([np.interp(xs, x, y, left=np.nan, right=np.nan) for x, y in sorted_curves])
+    table = np.array([_between(xs, x, y) for x, y in sorted_curves])
     known = np.isfinite(table).any(axis=0)
     sides = np.full((3, len(xs)), np.nan)
     sides[:, known] = [few(table[:, known], axis=0) for few in (np.nanmedian, np.nanmin, np.nanmax)]
     middle, low, high = sides.tolist()
     return Line(label, xs, middle, low, high, index)
+
+
+def _between(xs: Sequence[float], x: Sequence[float], y: Sequence[float]) -> np.ndarray:
+    values = np.interp(xs, x, y)
+    room = END_SHARE * (max(xs) - min(xs))
+    is_far = (np.array(xs) < min(x, default=math.inf) - room) | (np.array(xs) > max(x, default=-math.inf) + room)
+    values[is_far] = np.nan
+    return values
 
 
 def _split(values: Mapping[int, float]) -> tuple[list[float], list[float]]:

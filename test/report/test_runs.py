@@ -80,3 +80,10 @@ def test_no_line_without_numbers_or_clock():
 def test_rows_are_medians_of_the_seeds_that_have_them():
     rows = group({"a": {1: 1.0, 2: 5.0}}, {"a": {1: 3.0}, "b": {1: 7.0}}).rows(lambda metrics: metrics)
     assert rows == {"a": {1: 2.0, 2: 5.0}, "b": {1: 7.0}}
+
+
+def test_a_seed_that_ends_an_update_earlier_makes_no_jump():
+    line = merge("a", 0, [{0: 0.0, 100: 10.0}, {0: 0.0, 99: 1.0}, {0: 0.0, 100: 2.0}])
+    assert line.x[-2:] == [99, 100]
+    assert line.y[-1] == 2.0
+    assert (line.low[-1], line.high[-1]) == (1.0, 10.0)
