@@ -47,6 +47,8 @@ EXTRAS = {
     "tensorboard": ["tensorboard>=2.14"],
     # Training curves as a picture in the experiment's folder.
     "plot": ["matplotlib>=3.7"],
+    # Training curves on a server of one's own choice (train.wandb: PROJECT); 0.16 is the first with today's offline mode.
+    "wandb": ["wandb>=0.16"],
     # Training as a job of a Slurm cluster (--cmd slurm): writes the scripts, waits, and puts a job that ran out of time
     # into the queue again.
     "slurm": ["submitit>=1.5"],
@@ -66,6 +68,7 @@ COMMANDS = (
     "dump",
     "tokenize",
     "train",
+    "average",
     "decode",
     "score",
     "results",

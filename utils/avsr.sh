@@ -36,6 +36,7 @@ option decode-args word "" "settings laid over it"
 option noise path "" "stage 5: noise added to the sound: white, babble, or a folder of recordings"
 option snr-db word "-5 0 5 10 15 20" "levels of that noise in decibels, in one word; each is decoded and scored"
 option babble-from word "" "set whose utterances make the babble (where empty: the set that is decoded)"
+option init word "" "stage 4: experiments or checkpoints whose weights a new run begins with, in one word"
 option tag word "" "name of the experiment (where empty: <train-config>_<modality>)"
 option dumpdir word dump "folder of what stages 1 and 2 write"
 option expdir word exp "folder of the experiments"
@@ -203,6 +204,10 @@ if begin 4 train; then
     words=()
     if [[ $num_nodes -gt 1 ]]; then words+=(--num-nodes "$num_nodes"); fi
     if [[ $cmd != local ]]; then words+=(--cmd "$cmd"); fi
+    if [[ -n $init ]]; then
+        read -ra more <<<"$init"
+        words+=(--init "${more[@]}")
+    fi
     run msrs-train --config "$train_config" --train "$feats/$train_set" --dev "$feats/$dev_set" --tokens "$tokens" \
         --exp "$experiment" --modality "$modality" ${seed:+--seed "$seed"} ${ngpu:+--ngpu "$ngpu"} \
         ${processes:+--processes "$processes"} ${words[@]+"${words[@]}"} ${rendezvous:+--rendezvous "$rendezvous"} \

@@ -23,6 +23,13 @@ def parser() -> CommandParser:
     options.add_argument("--modality", choices=("video", "audio", "audiovisual"), help="overrides the configuration's")
     options.add_argument("--seed", type=int, help="overrides the configuration's")
     options.add_argument("--train-args", nargs="*", default=[], metavar="KEY=VALUE", help='"optim.lr=3e-4"')
+    options.add_argument(
+        "--init",
+        nargs="+",
+        default=[],
+        metavar="EXP",
+        help="begin a new run with the weights of another (its folder, or a checkpoint); of two, for both streams",
+    )
     where = options.add_argument_group("where it runs", "The number of processes changes the speed, not the result.")
     where.add_argument("--ngpu", type=int, help="GPUs of a machine, a process each; left out: all that are there")
     where.add_argument("--processes", type=int, help="processes of a machine without GPUs; left out: one")
@@ -64,12 +71,15 @@ def gpus_of(options: argparse.Namespace) -> int:
     from msrs.errors import ConfigError
 
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     wanted = (0 if options.processes else present) if options.ngpu is None else options.ngpu
     if wanted > present:
         raise ConfigError(
             f"--ngpu {wanted} was given, but torch finds {present or 'no'} GPU; ask for fewer, or install a CUDA build of "
             f"torch."
         )
+    if wanted and local_rank >= present:
+        raise ConfigError(f"This is process {local_rank} of a machine with {present} GPUs; start one process a GPU.")
     return wanted
 
 
@@ -90,7 +100,7 @@ def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
     with joined_world(use_gpu) as (world, device):
         folders = (options.train, options.dev, options.tokens, options.exp)
         try:
-            train(settings, *folders, device, [sys.executable, *sys.argv], world)
+            train(settings, *folders, device, [sys.executable, *sys.argv], world, options.init)
         finally:
             if world.is_main and (options.exp / "metrics.jsonl").exists():
                 draw_curves(options.exp / "metrics.jsonl", options.exp / "curves.png")

@@ -1,30 +1,25 @@
 """What a run says about itself: before it begins, in numbers that can be checked, and every half minute."""
 
+import resource
+import sys
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from msrs.data.batching import padding_share
-from msrs.data.dataset import UtteranceDataset
 from msrs.log import LOGGER
-from msrs.train.distributed import World
+from msrs.train.feed import Feed
 from msrs.train.options import TrainConfig
 from msrs.train.shares import widths
 
 IDLE_SHARE = 0.1  # of the processes' passes, from which on a remark is due
 
 
-def announce(
-    options: TrainConfig,
-    model: nn.Module,
-    train_set: UtteranceDataset,
-    num_dev: int,
-    batches: Sequence[Sequence[int]],
-    total_updates: int,
-    world: World,
-) -> None:
-    """Log what is about to happen. Args: batches, those of the first epoch."""
-    loop, lengths = options.train, train_set.num_frames
+def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: int) -> None:
+    """Log what is about to happen."""
+    loop, batches, lengths = options.train, feed.plan(0), feed.train_set.num_frames
+    num_processes = feed.world.size
     parameters = sum(parameter.numel() for parameter in model.parameters())
     LOGGER.info(
         "%s model of %s parameters on %s",
@@ -32,10 +27,10 @@ def announce(
     )  # fmt: skip
     LOGGER.info(
         "%d training utterances (%.2f h), %d development utterances",
-        len(train_set), sum(lengths) / 25 / 3600, num_dev,
+        len(lengths), sum(lengths) / 25 / 3600, len(feed.dev_set),
     )  # fmt: skip
     groups = [batches[start : start + loop.accumulate] for start in range(0, len(batches), loop.accumulate)]
-    at_once, idle = load(groups, lengths, world.size)
+    at_once, idle = load(groups, lengths, num_processes)
     LOGGER.info(
         "batches an update: %d of at most %d frames; %.0f frames in all (%.1f s), padding %.1f %%",
         min(loop.accumulate, len(batches)),
@@ -44,12 +39,12 @@ def announce(
         sum(lengths) / len(groups) / 25,
         100 * padding_share(batches, lengths),
     )
-    LOGGER.info("processes: %d, each with at most %d padded frames at once", world.size, at_once)
+    LOGGER.info("processes: %d, each with at most %d padded frames at once", num_processes, at_once)
     if idle > IDLE_SHARE:
         LOGGER.warning(
             "Of %d processes %.0f %% are idle: make train.accumulate (%d) a multiple or a divisor of their number, "
             "and keep its product with batching.max_frames.",
-            world.size, 100 * idle, loop.accumulate,
+            num_processes, 100 * idle, loop.accumulate,
         )  # fmt: skip
     LOGGER.info(
         "%d epochs, %d updates, warm-up %d updates (%.0f %%), peak rate %g, sparse method %s",
@@ -82,14 +77,32 @@ def load(groups: Sequence[Sequence[Sequence[int]]], lengths: Sequence[int], num_
 
 
 def live_line(
-    epoch: int, update: int, total_updates: int, numbers: dict[str, float], frames_a_second: float, seconds_left: float
+    epoch: int,
+    update: int,
+    total_updates: int,
+    numbers: dict[str, float],
+    frames_a_second: float,
+    padding: float,
+    memory_bytes: int,
+    seconds_left: float,
 ) -> None:
     """Log where the run is."""
     shown = ", ".join(
         f"{name} {numbers[name]:.3f}" for name in ("loss", "ctc", "attention", "accuracy") if name in numbers
     )
     progress = f"epoch {epoch}, update {update} of {total_updates}"
-    LOGGER.info("%s: %s, %.0f frames/s, %s left", progress, shown, frames_a_second, hours(seconds_left))
+    LOGGER.info(
+        "%s: %s, %.0f frames/s, padding %.1f %%, peak memory %.1f GB, %s left",
+        progress, shown, frames_a_second, 100 * padding, memory_bytes / 1e9, hours(seconds_left),
+    )  # fmt: skip
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """The most that this process has held so far, of the GPU where it has one, else of the machine."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def hours(seconds: float) -> str:

@@ -1,12 +1,15 @@
 """The mean of several checkpoints' weights."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
-from msrs.errors import TrainingError
-from msrs.train.checkpoint import load
+from msrs.errors import StageError, TrainingError
+from msrs.log import LOGGER
+from msrs.train.checkpoint import EPOCH, load, numbered, save
 
 
 def average_weights(paths: Sequence[str | Path]) -> dict[str, Tensor]:
@@ -40,3 +43,44 @@ def best_epochs(scores: dict[int, float], count: int) -> list[int]:
     """
     order = sorted(scores, key=lambda epoch: (scores[epoch], -epoch))
     return sorted(order[:count])
+
+
+def average_experiment(exp: Path, name: str, last: int | None, best: int | None, by: Literal["wer", "loss"]) -> Path:
+    """Write `checkpoints/<name>.pt`, the mean of the last or the best of the models that a run has kept.
+
+    Raises: StageError where there are fewer than asked for.
+    """
+    kept = dict(numbered(exp / "checkpoints", EPOCH))
+    wanted = last or best or len(kept)
+    if not kept or wanted > len(kept):
+        raise StageError(
+            f"{exp}/checkpoints has {len(kept)} models, {wanted} are to be averaged; a run keeps train.average of them "
+            f"(train.select_by says which)."
+        )
+    if best:
+        scores = dev_scores(exp / "metrics.jsonl", by)
+        epochs = best_epochs({epoch: scores[epoch] for epoch in kept if epoch in scores}, best)
+    else:
+        epochs = sorted(kept)[-wanted:]
+    return average_files([kept[epoch] for epoch in epochs], exp / "checkpoints" / f"{name}.pt")
+
+
+def average_files(paths: Sequence[Path], target: Path) -> Path:
+    """Write the mean of checkpoints; warns where their masks differ, for the mean is then denser than each of them."""
+    mean = average_weights(paths)
+    zeros = [_count_zeros(load(path)["model"]) for path in paths]
+    if _count_zeros(mean) < 0.99 * min(zeros):
+        LOGGER.warning("The models have zeros in different places: their mean is denser than each of them.")
+    save({"model": mean}, target)
+    LOGGER.info("%s is the mean of %s", target, ", ".join(path.name for path in paths))
+    return target
+
+
+def dev_scores(path: Path, by: str) -> dict[int, float]:
+    """Score of each validated epoch, out of metrics.jsonl."""
+    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {line["epoch"]: line[by] for line in lines if line["kind"] == "dev"}
+
+
+def _count_zeros(weights: dict[str, Tensor]) -> int:
+    return sum(int((value == 0).sum()) for value in weights.values() if value.dim() > 1)

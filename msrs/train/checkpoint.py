@@ -57,6 +57,8 @@ def newest_resume(folder: Path, world: World = ALONE) -> dict | None:
 
     Of several processes the main one chooses. Raises: StageError where another does not see the file.
     """
+    for path in folder.glob(".*.tmp.pt") if world.is_main else ():
+        path.unlink()  # half written when the run was killed
     name = state = None
     for _, path in reversed(numbered(folder, RESUME) if world.is_main else []):
         try:

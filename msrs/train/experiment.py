@@ -14,7 +14,7 @@ from msrs import config as configuration
 from msrs import environment
 from msrs.data.dataset import UtteranceDataset
 from msrs.data.noise import noise_digest
-from msrs.errors import ConfigError, DataError
+from msrs.errors import ConfigError, DataError, TrainingError
 from msrs.files import sha256, write_text
 from msrs.frontends import AUDIO_FRONTENDS
 from msrs.log import LOGGER, log_to_file
@@ -22,7 +22,10 @@ from msrs.models.recogniser import Recogniser
 from msrs.nets.ctc import frames_needed
 from msrs.seeding import seed_everything
 from msrs.text.tokenizer import Tokenizer
+from msrs.train.checkpoint import newest_resume
 from msrs.train.distributed import ALONE, World
+from msrs.train.initialise import initialise, read_source
+from msrs.train.lock import locked
 from msrs.train.options import TrainConfig
 from msrs.train.reporters import reporting
 from msrs.train.trainer import Trainer
@@ -30,7 +33,7 @@ from msrs.train.trainer import Trainer
 # What may change between a stop and a restart without changing what is computed.
 FREE_KEYS = (
     "show_utterances", "num_workers", "cache_megabytes", "save_every_updates", "average", "select_by",
-    "watch_every_updates",
+    "watch_every_updates", "gap_gate_share", "wandb",
 )  # fmt: skip
 
 
@@ -43,10 +46,12 @@ def train(
     device: str,
     command: Sequence[str],
     world: World = ALONE,
+    init: Sequence[str | Path] = (),
 ) -> None:
     """Train a recogniser in `exp`, or go on with the run that was stopped there.
 
     Of several processes each calls this; the main one alone writes.
+    Args: init, experiments or checkpoints whose weights a new run begins with, with a new optimiser and schedule.
     Raises: StageError, DataError, ConfigError before the first update; TrainingError later.
     """
     check_masks(options)
@@ -59,9 +64,15 @@ def train(
     seed_everything(options.seed)
     model = Recogniser(options.model, options.modality, tokenizer.size).to(device)
     fingerprint = fingerprint_of(options, [train_dir, dev_dir], tokens_dir)
-    trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint, world)
-    with log_to_file(exp / "train.log") if world.is_main else contextlib.nullcontext():
-        is_resumed = trainer.resume()
+    with contextlib.ExitStack() as stack:
+        if world.is_main:
+            stack.enter_context(locked(exp))
+            stack.enter_context(log_to_file(exp / "train.log"))
+        state = newest_resume(exp / "checkpoints", world)
+        origin = begin(model, state, fingerprint, init, tokenizer)
+        trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint, world)
+        trainer.place.origin = origin
+        trainer.resume(state)
         if trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
             LOGGER.info("%s has been trained to its end; passed over", exp)
             return
@@ -73,10 +84,41 @@ def train(
         describe(options, exp, command)
         keep_tokens(tokens_dir, exp / "tokens")
         trainer.describe()
-        if is_resumed:
-            LOGGER.info("resumed after update %d (epoch %d)", trainer.place.update, trainer.place.epoch + 1)
-        with reporting(exp, trainer.place.update) as trainer.reporters:
+        with reporting(exp, trainer.place.update, options.train.wandb) as trainer.reporters:
             trainer.run()
+
+
+def begin(
+    model: Recogniser, state: dict | None, fingerprint: str, init: Sequence[str | Path], tokenizer: Tokenizer
+) -> list[str]:
+    """Say whether the run is resumed, begins from other weights or from scratch; put these weights into the model.
+
+    Args: state, of the run that was stopped, if there was one. Returns: the files that the run's weights come from.
+    Raises: TrainingError where the data, the tokens, the model or the weights to begin from are not those of that run.
+    """
+    names = [str(path) for path in init]
+    if state is not None:
+        if state["fingerprint"] != fingerprint:
+            raise TrainingError(
+                "The data, the tokens or the configuration of model, batches or optimiser are not those that this "
+                "run began with. Give the new run its own name (--tag), or delete this folder."
+            )
+        place = state["place"]
+        if names and names != place["origin"]:
+            raise TrainingError(
+                f"--init {' '.join(names)}: the run in this folder began {_from(place['origin'])} and goes on from where "
+                f"it is. A run from other weights needs its own name (--tag)."
+            )
+        LOGGER.info("resumed after update %d (epoch %d)", place["update"], place["epoch"] + 1)
+    else:
+        LOGGER.info("a new run %s, with a new optimiser and schedule", _from(names))
+        if names:
+            initialise(model, [read_source(path) for path in init], tokenizer.units)
+    return names
+
+
+def _from(names: Sequence[str]) -> str:
+    return f"from the weights of {' and '.join(names)}" if names else "from scratch"
 
 
 def describe(options: TrainConfig, exp: Path, command: Sequence[str]) -> None:
@@ -134,8 +176,9 @@ def fingerprint_of(options: TrainConfig, dumps: Sequence[Path], tokens_dir: Path
     values = configuration.to_dict(options)
     for key in FREE_KEYS:
         values["train"].pop(key)
-    # An augmentation that is off counts as one that the version before did not know: its runs can be gone on with.
-    values["augment"] = {key: value for key, value in values["augment"].items() if value is not None}
+    # What is off counts as what the version before did not know: its runs can be gone on with.
+    for part in ("augment", "train"):
+        values[part] = {key: value for key, value in values[part].items() if value is not None}
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     if options.augment.noise and options.modality != "video":
         digest.update(noise_digest(options.augment.noise, dumps[0]).encode())

@@ -35,15 +35,12 @@ class Source:
 
         The encoder of a model of one stream is that stream's encoder in a model with one for each, and the reverse.
         """
-        if name in self.weights:
-            is_other = name.startswith("encoder.") and len(streams) == len(self.streams) == 1 != (streams == self.streams)
-            return None if is_other else self.weights[name]
-        for stream in STREAMS:
+        for stream in STREAMS if name not in self.weights else ():
             if name.startswith(f"{stream}_encoder.") and self.streams == [stream]:
                 return self.weights.get(name.removeprefix(f"{stream}_"))
             if name.startswith("encoder.") and list(streams) == [stream]:
-                return self.weights.get(f"{stream}_{name}", None) if f"{stream}_{name}" in self.weights else None
-        return None
+                return self.weights.get(f"{stream}_{name}")
+        return self.weights.get(name)
 
 
 def read_source(path: str | Path) -> Source:
@@ -54,7 +51,9 @@ def read_source(path: str | Path) -> Source:
     path = Path(path)
     if path.is_dir():
         if not (path / "checkpoints/average.pt").exists():
-            raise StageError(f"--init {path}: no checkpoints/average.pt in it; name an experiment that has ended, or a file.")
+            raise StageError(
+                f"--init {path}: no checkpoints/average.pt in it; name an experiment that has ended, or a file."
+            )
         path = path / "checkpoints/average.pt"
     state = load(path)
     if not isinstance(state.get("model"), dict):

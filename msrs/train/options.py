@@ -26,9 +26,14 @@ class LoopConfig:
     validate_every_epochs: Count = 1
     save_every_updates: Count = 500  # a kill loses at most so much work; also saved at each validation
     average: Count = 5  # checkpoints that make the model, the best of the validations
-    select_by: Literal["loss", "wer"] = "wer"  # what makes a checkpoint good: on the development set
+    select_by: Literal["loss", "wer", "last"] = (
+        "wer"  # what makes a checkpoint good: on the development set, or its age
+    )
+    ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None  # decay of a running mean of weights; 0.999, say
     show_utterances: int = 3  # decoded beside their references at each validation
+    gap_gate_share: Annotated[float, pydantic.Field(ge=0)] = 0.25  # of a lip reading run: then it warns of blindness
     watch_every_updates: Annotated[int, pydantic.Field(ge=0)] = 50  # gradients by layer, branch shares; 0: never
+    wandb: str | None = None  # project of Weights & Biases to report to; WANDB_MODE=offline works without a network
     num_workers: int = 0  # processes that prepare batches; 0: the training process itself
     cache_megabytes: int = 2000  # decoded video kept in memory (a process)
 

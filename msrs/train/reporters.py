@@ -1,12 +1,17 @@
 """Where a run's numbers go: metrics.jsonl always, TensorBoard where it is installed."""
 
 import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
+from msrs.errors import DependencyError
+from msrs.files import write_text
 from msrs.log import LOGGER
 
 
@@ -31,7 +36,7 @@ class JsonLines:
                     kept.append(line) if json.loads(line)["num_updates"] <= resume_update else None
                 except (ValueError, KeyError):
                     continue  # the half line of a killed run
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_text(path, "".join(f"{line}\n" for line in kept))
         self.handle = path.open("a", encoding="utf-8")
 
     def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
@@ -77,14 +82,45 @@ class TensorBoard:
         self.writer.close()
 
 
+class WeightsAndBiases:
+    """Numbers and histograms to a project of Weights & Biases; a restarted run goes on in its own page.
+
+    WANDB_MODE=offline leaves them in the experiment's folder, for `wandb sync`. Raises: DependencyError without wandb.
+    """
+
+    def __init__(self, folder: Path, project: str):
+        try:
+            import wandb
+        except ImportError:
+            raise DependencyError("train.wandb needs wandb; run: pip install msrs[wandb]") from None
+        name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+        self.run = wandb.init(project=project, name=folder.name, id=name, dir=str(folder), resume="allow")
+        self.histogram = wandb.Histogram
+
+    def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
+        """Log every number as `kind/name`; what a resumed run has logged before is not logged again."""
+        numbers = {f"{kind}/{name}": value for name, value in values.items() if isinstance(value, int | float)}
+        for name, blocks in values.items() if kind == "histogram" else ():
+            for block, bins in blocks.items() if isinstance(blocks, dict) else ():
+                edges = np.linspace(bins["low"], bins["high"], len(bins["counts"]) + 1)
+                numbers[f"{name}/{block}"] = self.histogram(np_histogram=(np.array(bins["counts"]), edges))
+        self.run.log(numbers, step=num_updates)
+
+    def close(self) -> None:
+        """Send what is pending."""
+        self.run.finish()
+
+
 @contextlib.contextmanager
-def reporting(exp: Path, resume_update: int) -> Iterator[list[Reporter]]:
+def reporting(exp: Path, resume_update: int, wandb_project: str | None = None) -> Iterator[list[Reporter]]:
     """All reporters that this installation has, for as long as the context lasts."""
     reporters: list[Reporter] = [JsonLines(exp / "metrics.jsonl", resume_update)]
     try:
         reporters.append(TensorBoard(exp / "tensorboard", resume_update))
     except ImportError:
         LOGGER.info("TensorBoard is not installed (pip install msrs[tensorboard]); metrics.jsonl holds all numbers.")
+    if wandb_project:
+        reporters.append(WeightsAndBiases(exp, wandb_project))
     try:
         yield reporters
     finally:

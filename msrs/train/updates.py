@@ -40,6 +40,7 @@ class Passed:
     means: dict[str, float]  # losses and shares, in nats a token of the whole update
     own_loss: float  # what this process has added to the mean loss
     num_frames: int
+    num_padded_frames: int
 
 
 def pass_parts(
@@ -50,7 +51,7 @@ def pass_parts(
     A token weighs the same wherever it is passed. Running statistics of batch norms end as if one process had passed
     the batches in their order.
     """
-    counts = count_batches(update, world)
+    counts, num_padded = count_batches(update, world)
     num_tokens = sum(count.num_tokens for count in counts)
     sums: dict[str, float] = {}
     with _running_statistics(model, update.num_batches, world) as note:
@@ -70,20 +71,24 @@ def pass_parts(
                     if value is not None:
                         sums[name] = sums.get(name, 0.0) + float(value.detach()) * weight
     world.sum_gradients(model)
-    return Passed(_summed(sums, world), sums.get("loss", 0.0), sum(count.num_frames for count in counts))
+    num_frames = sum(count.num_frames for count in counts)
+    return Passed(_summed(sums, world), sums.get("loss", 0.0), num_frames, num_padded)
 
 
-def count_batches(update: Update, world: World) -> list[Counts]:
-    """What each batch of an update holds, over all processes."""
+def count_batches(update: Update, world: World) -> tuple[list[Counts], int]:
+    """What each batch of an update holds, and the padded frames of them all, over all processes."""
     numbers = [[0, 0, 0] for _ in range(update.num_batches)]
+    num_padded = 0
     for part in update.parts:
         if part.share.is_counted:
             batch = part.batch
             numbers[part.share.number] = [
                 int(batch.token_lengths.sum()), len(batch), int(frame_lengths(batch).sum())
             ]  # fmt: skip
-    totals = [int(value) for value in world.sums([value for row in numbers for value in row])]
-    return [Counts(*totals[start : start + 3]) for start in range(0, len(totals), 3)]
+            width = batch.video.shape[1] if batch.video is not None else batch.audio.shape[1] // 640
+            num_padded += len(batch) * width
+    *totals, num_padded = map(int, world.sums([value for row in numbers for value in row] + [num_padded]))
+    return [Counts(*totals[start : start + 3]) for start in range(0, len(totals), 3)], num_padded
 
 
 def frame_lengths(batch: Batch) -> Tensor:

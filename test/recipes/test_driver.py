@@ -124,8 +124,10 @@ def test_training_in_several_processes_or_on_a_cluster(recipe):
     assert "[--ngpu] [8] [--num-nodes] [2] [--rendezvous] [node1:29500]" in recipe.calls[0]
     recipe.run("--stage", "4", "--stop-stage", "4", "--cmd", "slurm", "--slurm-args", "partition=gpu time=2880")
     assert "[--cmd] [slurm] [--slurm-args] [partition=gpu time=2880]" in recipe.calls[1]
+    recipe.run("--stage", "4", "--stop-stage", "4", "--init", "exp/video exp/audio")
+    assert "[--init] [exp/video] [exp/audio]" in recipe.calls[2]
     recipe.run("--stage", "4", "--stop-stage", "4", "--ngpu", "0", "--processes", "2")
-    assert recipe.calls[2].endswith("[--modality] [audiovisual] [--ngpu] [0] [--processes] [2]")
+    assert recipe.calls[3].endswith("[--modality] [audiovisual] [--ngpu] [0] [--processes] [2]")
 
 
 def test_noise_is_decoded_and_scored_level_by_level(recipe):

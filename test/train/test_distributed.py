@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from msrs import config
+from msrs.errors import TrainingError
 from msrs.sparse.mask_file import load_masks
 from msrs.train.checkpoint import load
 from msrs.train.distributed import World
 from msrs.train.experiment import train
 from msrs.train.options import TrainConfig
+from msrs.train.random_state import read_random, set_random
 
 ROOT = Path(__file__).resolve().parents[2]
 # Without dropout, so that nothing but rounding differs; Adam makes steps of full size out of rounding where a gradient
@@ -192,6 +194,27 @@ def test_what_one_process_refuses_is_told_once(dumps, tmp_path):
     assert code == 1
     assert told.count("the peak rate would never be reached") == 1
     assert "Traceback" not in told
+
+
+def test_other_weights_in_another_process_are_noticed(monkeypatch):
+    world, weights = World(rank=0, size=2), [torch.ones(1), torch.tensor(3)]
+    monkeypatch.setattr(world, "gather", lambda own: [own, own])
+    world.check_same(weights)
+    monkeypatch.setattr(world, "gather", lambda own: [own, [own[0] + 1, *own[1:]]])
+    with pytest.raises(TrainingError, match="process 1 holds other weights"):
+        world.check_same(weights)
+
+
+def test_a_run_goes_on_with_another_number_of_processes_and_says_what_changes(log):
+    states = read_random(torch.device("cpu"), World())
+    set_random(states, torch.device("cpu"), World(), 1, 7)
+    first = torch.rand(3)
+    set_random(states, torch.device("cpu"), World(), 1, 7)
+    assert torch.equal(first, torch.rand(3))
+    assert not log.text
+    set_random(states * 2, torch.device("cpu"), World(), 1, 7)
+    assert not torch.equal(first, torch.rand(3))
+    assert "stopped with 2 processes and goes on with 1" in log.text
 
 
 def test_a_world_of_one_asks_nobody():

@@ -77,6 +77,7 @@ def test_runs_of_before_these_options_can_be_gone_on_with(folders):
     for key in FREE_KEYS:
         values["train"].pop(key)
     assert [values["augment"].pop(key) for key in ("noise", "spec_augment")] == [None, None]
+    assert values["train"].pop("ema") is None
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
     for name in ("train/utt2num_frames", "train/text", "dev/utt2num_frames", "dev/text", "tokens/tokens.txt"):
         digest.update(sha256(folders / name).encode())

@@ -1,0 +1,59 @@
+"""What a process is fed: its part of each update, and of the development set."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader
+
+from msrs.data.batching import plan_batches, plan_in_order
+from msrs.data.dataset import Batch, UtteranceDataset, collate
+from msrs.train.distributed import World
+from msrs.train.options import TrainConfig
+from msrs.train.shares import deal, widths
+from msrs.train.updates import Part, Update
+
+
+class Feed:
+    """Batches on a device. Args: as the trainer's."""
+
+    def __init__(
+        self,
+        options: TrainConfig,
+        train_set: UtteranceDataset,
+        dev_set: UtteranceDataset,
+        device: torch.device,
+        world: World,
+    ):
+        self.options, self.train_set, self.dev_set, self.device, self.world = options, train_set, dev_set, device, world
+
+    def plan(self, epoch: int) -> list[list[int]]:
+        """Batches of an epoch, by the utterances' numbers."""
+        return plan_batches(self.train_set.num_frames, self.options.batching, self.options.seed, epoch)
+
+    def updates(self, epoch: int, done: int) -> Iterator[Update]:
+        """This process's part of each update of an epoch of which `done` batches are done."""
+        accumulate = self.options.train.accumulate
+        plan = self.plan(epoch)
+        groups = [plan[start : start + accumulate] for start in range(done, len(plan), accumulate)]
+        shares = [deal(group, self.world.rank, self.world.size) for group in groups]
+        batches = self._load(self.train_set, [[(epoch, i) for i in share.indices] for own in shares for share in own])
+        for number, (group, own) in enumerate(zip(groups, shares, strict=True), start=1):
+            self.world.make_groups(widths(len(group), self.world.size))
+            yield Update([Part(next(batches), share) for share in own], len(group), number == len(groups))
+
+    def first_batches(self, count: int) -> Iterator[Batch]:
+        """The first whole batches of the run, the same in each process."""
+        return self._load(self.train_set, [[(0, index) for index in batch] for batch in self.plan(0)[:count]])
+
+    def dev_batches(self) -> Iterator[Batch]:
+        """This process's batches of the development set."""
+        plan = plan_in_order(self.dev_set.num_frames, self.options.batching)[self.world.rank :: self.world.size]
+        return self._load(self.dev_set, [[(None, index) for index in batch] for batch in plan])
+
+    def _load(self, dataset: UtteranceDataset, batches: list[list[tuple[int | None, int]]]) -> Iterator[Batch]:
+        """Batches of a set in the given order, prepared by worker processes where asked for."""
+        workers = self.options.train.num_workers if dataset is self.train_set else 0
+        # A generator of its own: the loader would else draw from the one that dropout draws from, once a restart more.
+        own = torch.Generator().manual_seed(0)
+        loader = DataLoader(dataset, batch_sampler=batches, collate_fn=collate, num_workers=workers, generator=own)
+        return (batch.to(self.device) for batch in loader)

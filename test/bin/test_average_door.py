@@ -1,0 +1,59 @@
+"""msrs-average: which checkpoints, and where the mean goes."""
+
+import json
+
+import pytest
+import torch
+
+from msrs.bin.average import main
+from msrs.train.checkpoint import load, save
+
+
+@pytest.fixture
+def exp(tmp_path):
+    """Four kept models whose weight is their epoch; the second is the best by errors, the fourth by loss."""
+    for epoch in (1, 2, 3, 4):
+        weights = {"w": torch.full((2, 2), float(epoch)), "n": torch.tensor(epoch)}
+        save({"model": weights}, tmp_path / f"checkpoints/epoch_{epoch:05d}.pt")
+    lines = [{"kind": "dev", "epoch": epoch, "wer": abs(epoch - 2), "loss": -epoch} for epoch in (1, 2, 3, 4)]
+    text = "".join(json.dumps(line) + "\n" for line in [{"kind": "train", "epoch": 1}, *lines])
+    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        (["--last", "2"], "last2", 3.5),
+        (["--best", "1"], "best1", 2.0),
+        (["--best", "2"], "best2", 2.5),
+        (["--best", "2", "--by", "loss", "--name", "mine"], "mine", 3.5),
+    ],
+)
+def test_the_best_or_the_last(exp, words, name, value):
+    assert main(["--exp", str(exp), *words]) == 0
+    mean = load(exp / f"checkpoints/{name}.pt")["model"]
+    assert mean["w"].unique().tolist() == [value]
+
+
+def test_files_of_ones_choice(exp, tmp_path):
+    files = [str(exp / f"checkpoints/epoch_0000{epoch}.pt") for epoch in (1, 4)]
+    assert main(["--checkpoints", *files, "--out", str(tmp_path / "mean.pt")]) == 0
+    assert load(tmp_path / "mean.pt")["model"]["w"].unique().tolist() == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--last", "9"], "has 4 models"), (["--best", "0"], "at least 1"), (["--checkpoints", "a.pt"], "--out")],
+)
+def test_what_cannot_be_is_told(exp, log, words, told):
+    assert main(["--exp", str(exp), *words]) == 1
+    assert told in log.text
+
+
+def test_models_with_other_masks_make_a_denser_mean_and_a_warning(exp, log):
+    for epoch in (3, 4):
+        weights = {"w": torch.tensor([[0.0, 1.0], [1.0, 0.0]] if epoch == 3 else [[1.0, 0.0], [0.0, 1.0]])}
+        save({"model": weights}, exp / f"checkpoints/epoch_{epoch:05d}.pt")
+    assert main(["--exp", str(exp), "--last", "2"]) == 0
+    assert "denser" in log.text

@@ -1,0 +1,64 @@
+"""Where numbers go: lines that survive a restart, and a stand-in for Weights & Biases."""
+
+import json
+import sys
+import types
+
+import pytest
+
+from msrs.errors import DataError, DependencyError
+from msrs.train.reporters import JsonLines, reporting
+
+
+def test_lines_of_a_run_that_was_killed_are_dropped_after_the_place_of_resumption(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    first = JsonLines(path, 0)
+    for update in (1, 2, 3):
+        first.report("train", update, {"loss": 1.0})
+    first.close()
+    with path.open("a") as handle:
+        handle.write('{"kind": "tr')
+    second = JsonLines(path, 2)
+    second.report("train", 3, {"loss": 2.0})
+    second.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["num_updates"], line["loss"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 2.0)]
+
+
+def test_a_restart_on_a_full_disk_loses_no_line(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"kind": "train", "num_updates": 1}\n')
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(DataError, match="disk is full"):
+        JsonLines(path, 1)
+    assert path.read_text() == '{"kind": "train", "num_updates": 1}\n'
+
+
+def test_weights_and_biases_gets_numbers_and_histograms(tmp_path, monkeypatch):
+    seen = []
+    run = types.SimpleNamespace(log=lambda values, step: seen.append((step, values)), finish=lambda: seen.append("end"))
+    stand_in = types.ModuleType("wandb")
+    stand_in.init = lambda **settings: seen.append(settings) or run
+    stand_in.Histogram = lambda np_histogram: np_histogram
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    for _ in range(2):
+        with reporting(tmp_path / "run", 0, "lips") as reporters:
+            reporters[-1].report("train", 3, {"loss": 1.5, "note": "text"})
+            bins = {"encoder.blocks.0": {"low": 0.0, "high": 1.0, "counts": [1, 3]}}
+            reporters[-1].report("histogram", 3, {"epoch": 1, "weights": bins})
+    assert seen[0]["project"] == "lips"
+    assert seen[0]["id"] == seen[4]["id"]  # a restart goes on in the same page
+    assert seen[1] == (3, {"train/loss": 1.5})
+    counts, edges = seen[2][1]["weights/encoder.blocks.0"]
+    assert (counts.tolist(), edges.tolist()) == ([1, 3], [0.0, 0.5, 1.0])
+    assert seen[3] == "end"
+
+
+def test_weights_and_biases_that_is_not_there_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(DependencyError, match=r"msrs\[wandb\]"), reporting(tmp_path, 0, "lips"):
+        pass
