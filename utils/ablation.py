@@ -31,6 +31,7 @@ from msrs.log import LOGGER
 from msrs.report.compare import draw_comparison
 from msrs.report.plateau import Outcome, outcome_of, plateau_table
 from msrs.seeding import keyed_seed
+from msrs.train.options import TrainConfig
 
 TABLES = ("text", "utt2num_frames", "utt2spk", "video.scp", "audio.scp")
 MADE_BY = "masks.npz"
@@ -143,6 +144,8 @@ def work(options: argparse.Namespace) -> int:
     listed = configuration.load(RunList, options.list)
     exp = options.exp / options.list.stem
     runs = make_runs(listed, exp, options.only)
+    for run in make_runs(listed, exp, ()):
+        check_same(run, listed, options)
     if not options.table_only:
         train_all(runs, listed, options)
     outcomes = {}
@@ -203,6 +206,20 @@ def subset(source: Path, target: Path, count: int) -> None:
             write_text(target / name, "".join(f"{line}\n" for line in lines))
 
 
+def check_same(run: Run, listed: RunList, options: argparse.Namespace) -> None:
+    """Raises: ConfigError where a run in the folder was made with other settings than the list has by now."""
+    made = run.exp / "config.yaml"
+    if not made.exists():
+        return
+    words = (*run.settings, "modality=video", f"seed={run.seed}")
+    wanted = configuration.load(TrainConfig, options.list.parent / listed.config, words)
+    if configuration.load(TrainConfig, made) != wanted:
+        raise ConfigError(
+            f"{run.exp} was trained with other settings than {options.list} has now; delete that folder to train it anew, "
+            f"or give the run of the list another name."
+        )
+
+
 def is_done(run: Run, options: argparse.Namespace) -> bool:
     """Whether a run has been trained and decoded."""
     sets = (options.dev_set, *options.test_sets)
@@ -258,7 +275,7 @@ def write_results(
 ) -> None:
     """OUT/<list>.md and the plots beside it."""
     page = options.out / f"{options.list.stem}.md"
-    command = f"local/ablation --list {options.list}"
+    command = f"local/ablation --list {options.list} --feats {options.feats}"
     parts = [f"# {listed.title}", f"Made by `{command}` (`--table-only` writes it anew).",
              plateau_table(outcomes, [options.dev_set, *options.test_sets])]  # fmt: skip
     for name, labels in listed.plots.items():

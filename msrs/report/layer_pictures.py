@@ -1,6 +1,6 @@
 """Pictures whose rows are layers: gradients, their signal to noise, the density of masks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -10,7 +10,7 @@ from msrs.report.canvas import stack
 from msrs.report.chart import WIDTH_PX, Panel, draw_panels
 from msrs.report.curves import is_steep
 from msrs.report.heat import HeatMap, Rows, colour_scale, draw_heat_maps
-from msrs.report.layers import blocks_of, first_and_last, in_order, short_name
+from msrs.report.layers import blocks_of, first_and_last, first_over_last, in_order, short_name
 from msrs.report.runs import Metrics, RunGroup
 
 NORM, SNR = "watch/grad_norm/", "watch/grad_snr/"
@@ -25,23 +25,15 @@ def draw_gradient_flow(runs: Sequence[RunGroup]) -> Image.Image | None:
     )
     panels = []
     for encoder in encoders:
-        lines = [run.line(lambda metrics, name=encoder: _ratio(metrics, name)) for run in runs]
+        lines = [
+            run.line(lambda metrics, name=encoder: first_over_last(blocks_of(metrics, NORM), name)) for run in runs
+        ]
         if lines := [line for line in lines if line]:
             title = f"Gradient norm of the first {encoder} block / of the last"
             panels.append(Panel(title, lines, "updates", is_log=is_steep(lines), marks=[(1.0, "equal norms")]))
     if image is None or not panels:
         return image
     return stack([image, draw_panels(panels, width_px=2 * WIDTH_PX // min(2, len(panels)))])
-
-
-def _ratio(metrics: Metrics, encoder: str) -> Mapping[int, float]:
-    blocks = blocks_of(metrics, NORM)
-    ends = first_and_last(blocks).get(encoder)
-    if ends is None:
-        return {}
-    first, last = (blocks[name] for name in ends)
-    # An update without any gradient in one of them is left out: on a logarithmic axis it has no place.
-    return {update: first[update] / last[update] for update in first if first[update] > 0 and last.get(update, 0) > 0}
 
 
 def draw_signal_to_noise(runs: Sequence[RunGroup]) -> Image.Image | None:

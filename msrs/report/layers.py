@@ -69,3 +69,16 @@ def first_and_last(blocks: Iterable[str]) -> dict[str, tuple[str, str]]:
         if match := BLOCK.match(name):
             found.setdefault(match[1], []).append((int(match[2]), name))
     return {encoder: (min(few)[1], max(few)[1]) for encoder, few in found.items() if len(few) > 1}
+
+
+def first_over_last(blocks: Numbers, encoder: str) -> dict[int, float]:
+    """The first block's number over the last one's, by update; where one of them is zero or missing the update is left out.
+
+    >>> first_over_last({"encoder.blocks.0": {0: 1.0, 5: 0.0}, "encoder.blocks.1": {0: 4.0, 5: 4.0}}, "encoder")
+    {0: 0.25}
+    """
+    ends = first_and_last(blocks).get(encoder)
+    if ends is None:
+        return {}
+    first, last = (blocks[name] for name in ends)
+    return {update: first[update] / last[update] for update in first if first[update] > 0 and last.get(update, 0) > 0}

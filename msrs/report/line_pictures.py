@@ -8,10 +8,10 @@ from PIL import Image
 
 from msrs.report.chart import Panel, draw_panels
 from msrs.report.curves import is_steep
+from msrs.report.plateau import GAP_NATS
 from msrs.report.runs import Metrics, RunGroup
 
 AXES = ("updates", "seconds")
-GAP_NATS = 0.1  # a vision gap above it says that the model looks at the mouth
 
 
 def draw_learning_curves(runs: Sequence[RunGroup]) -> Image.Image | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from msrs.report.curves import read_metrics
+from msrs.report.layers import blocks_of, first_and_last, first_over_last
 from msrs.score.table import markdown_table
 
 GAP_NATS, GAP_TIMES = 0.1, 3  # the plateau is left at the first of three validations in a row with a wider vision gap
@@ -81,12 +82,13 @@ def _moment(metrics: Mapping[str, Mapping[int, float]], update: int | None) -> M
 
 
 def _gradient_ratio(metrics: Mapping[str, Mapping[int, float]], left: int | None) -> float | None:
-    prefix = "watch/grad_norm/encoder.blocks."
-    blocks = sorted(int(name.removeprefix(prefix)) for name in metrics if name.removeprefix(prefix).isdigit())
-    if len(blocks) < 2:
-        return None
-    first, last = (metrics[f"{prefix}{block}"] for block in (blocks[0], blocks[-1]))
-    ratios = [first[u] / last[u] for u in sorted(first) if u in last and last[u] and (left is None or u <= left)]
+    blocks = blocks_of(metrics, "watch/grad_norm/")
+    ratios = [
+        ratio
+        for encoder in first_and_last(blocks)
+        for update, ratio in first_over_last(blocks, encoder).items()
+        if left is None or update <= left
+    ]
     return statistics.median(ratios) if ratios else None
 
 

@@ -1,5 +1,6 @@
 """The mean of several checkpoints' weights."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,9 +78,14 @@ def average_files(paths: Sequence[Path], target: Path) -> Path:
 
 
 def dev_scores(path: Path, by: str) -> dict[int, float]:
-    """Score of each validated epoch, out of metrics.jsonl."""
-    lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return {line["epoch"]: line[by] for line in lines if line["kind"] == "dev"}
+    """Score of each validated epoch, out of metrics.jsonl; the half line of a killed run is passed over."""
+    scores = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(ValueError):
+            values = json.loads(line)
+            if values["kind"] == "dev":
+                scores[values["epoch"]] = values[by]
+    return scores
 
 
 def _count_zeros(weights: dict[str, Tensor]) -> int:

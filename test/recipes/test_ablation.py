@@ -98,6 +98,10 @@ def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe):
     assert run() == 0
     assert (exp / "dense_1/metrics.jsonl").stat().st_mtime_ns == changed
     assert (exp / "found_1/decode_ablation/test/result.json").is_file()
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace("sparse.epochs: 1", "sparse.epochs: 2"))
+    with pytest.raises(ConfigError, match="found_1 was trained with other settings"):
+        door.work(door.parser().parse_args(["--list", str(path), "--table-only"]))
 
 
 def test_a_failed_run_is_told_and_the_others_go_on(recipe):
