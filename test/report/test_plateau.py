@@ -18,7 +18,8 @@ def write_run(folder, gaps, wers, density=None, norms=()):
         lines.append({"kind": "sparse", "num_updates": 20, "density": 1.0, "found_density": density})
     for update, first, last in norms:
         values = {"grad_norm/encoder.blocks.0": first, "grad_norm/encoder.blocks.11": last}
-        lines.append({"kind": "watch", "num_updates": update, **values, **{f"grad_norm/encoder.blocks.{i}.x.weight": 9.0 for i in (0, 11)}})
+        values |= {f"grad_norm/encoder.blocks.{block}.x.weight": 9.0 for block in (0, 11)}
+        lines.append({"kind": "watch", "num_updates": update, **values})
     (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     return folder
 
