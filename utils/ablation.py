@@ -28,8 +28,8 @@ from msrs.config import config
 from msrs.errors import ConfigError, StageError
 from msrs.files import read_lines, write_text
 from msrs.log import LOGGER
-from msrs.report.compare import draw_comparison
-from msrs.report.plateau import Outcome, outcome_of, plateau_table
+from msrs.report.compare import PICTURES, draw_comparison
+from msrs.report.plateau import Outcome, outcome_of, plateau_table, rows_of
 from msrs.seeding import keyed_seed
 from msrs.train.options import TrainConfig
 
@@ -148,12 +148,12 @@ def work(options: argparse.Namespace) -> int:
         check_same(run, listed, options)
     if not options.table_only:
         train_all(runs, listed, options)
-    outcomes = {}
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in listed.runs}
     for run in make_runs(listed, exp, ()):
         has_ended = is_done(run, options) or (run.exp / "failed.txt").exists()  # a failure counts, it never got there
         if has_ended and (run.exp / "metrics.jsonl").exists():
-            outcomes.setdefault(run.name, []).append(outcome_of(run.exp, run.seed))
-    if not outcomes:
+            outcomes[run.name].append(outcome_of(run.exp, run.seed))
+    if not any(outcomes.values()):
         raise StageError(f"{exp}: no run has come to its end yet.")
     write_results(listed, options, outcomes, exp)
     failed = [run.label for run in runs if (run.exp / "failed.txt").exists()]
@@ -273,16 +273,22 @@ def take_steps(path: Path) -> int:
 def write_results(
     listed: RunList, options: argparse.Namespace, outcomes: Mapping[str, Sequence[Outcome]], exp: Path
 ) -> None:
-    """OUT/<list>.md and the plots beside it."""
+    """OUT/<list>.md and the plots beside it; a row or a plot of which fewer runs are at hand than it was made of stays."""
     page = options.out / f"{options.list.stem}.md"
+    kept = rows_of(page.read_text(encoding="utf-8")) if page.exists() else {}
+    kept = {name: row for name, row in kept.items() if len(row) > 1 and int(row[1]) > len(outcomes.get(name, ()))}
+    outcomes = {name: () if name in kept else runs for name, runs in outcomes.items()}
     command = f"local/ablation --list {options.list} --feats {options.feats}"
     parts = [f"# {listed.title}", f"Made by `{command}` (`--table-only` writes it anew).",
-             plateau_table(outcomes, [options.dev_set, *options.test_sets])]  # fmt: skip
+             plateau_table(outcomes, [options.dev_set, *options.test_sets], kept)]  # fmt: skip
     for name, labels in listed.plots.items():
         folder = options.out / options.list.stem / name
-        groups = {label: [outcome.exp for outcome in outcomes[label]] for label in labels if label in outcomes}
-        if groups:
-            pictures = draw_comparison(groups, folder)
+        groups = {label: [outcome.exp for outcome in outcomes[label]] for label in labels if outcomes.get(label)}
+        if folder.is_dir() and not kept.keys().isdisjoint(labels):
+            pictures = [folder / f"{stem}.png" for stem in PICTURES if (folder / f"{stem}.png").exists()]
+        else:
+            pictures = draw_comparison(groups, folder) if groups else []
+        if pictures:
             parts += [f"## {name}", *(f"![{path.stem}]({path.relative_to(options.out)})" for path in pictures)]
     write_text(page, "\n\n".join(parts) + "\n")
     LOGGER.info("%s has the table", page)

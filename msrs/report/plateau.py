@@ -96,15 +96,21 @@ def _rate(path: Path) -> float:
     return json.loads(path.read_text(encoding="utf-8"))["words"]["rate"]
 
 
-def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]) -> str:
+def plateau_table(
+    outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str], kept: Mapping[str, Sequence[str]] | None = None
+) -> str:
     """One row a method: medians over its seeds with the range in brackets; a run that never left the plateau counts.
 
-    Where fewer than half of the runs got there, the median is `never`.
+    Where fewer than half of the runs got there, the median is `never`. Args: kept, rows of an earlier table by method
+    (`rows_of`); each stands in place of a method without runs.
     """
     header = ["method", "seeds", "left plateau", "updates to gap > 0.1", "seconds", "updates to WER < 50", "gap at the end",
               "density", "gradient b1/last", *(f"{name} WER %" for name in sets)]  # fmt: skip
     rows = []
     for name, runs in outcomes.items():
+        if not runs:
+            rows += [list(kept[name])] if kept and name in kept else []
+            continue
         left, half = [run.left_plateau for run in runs], [run.half_wer for run in runs]
         rows.append([
             name, str(len(runs)), f"{sum(moment is not None for moment in left)}/{len(runs)}",
@@ -117,6 +123,17 @@ def plateau_table(outcomes: Mapping[str, Sequence[Outcome]], sets: Sequence[str]
             *(spread([run.wer[part] for run in runs if part in run.wer], 1) for part in sets),
         ])  # fmt: skip
     return f"{markdown_table(header, rows)}\n\n{NOTE}"
+
+
+def rows_of(page: str) -> dict[str, list[str]]:
+    """The rows of a table that `plateau_table` has written, by method.
+
+    >>> rows_of("| method | seeds |\\n|:--|--:|\\n| dense | 3 |\\n")
+    {'dense': ['dense', '3']}
+    """
+    lines = [line for line in page.splitlines() if line.startswith("|")][2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row for row in rows}
 
 
 def spread(values: Sequence[float | None], digits: int) -> str:

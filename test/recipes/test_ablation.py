@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from msrs import config
 from msrs.data.ark import ArkWriter
 from msrs.errors import ConfigError, MsrsError
+from msrs.report.plateau import rows_of
 from msrs.text.normalise import find_rules
 from msrs.text.tokenizer import train_tokenizer
 from msrs.train.options import TrainConfig
@@ -98,9 +100,16 @@ def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe):
     assert run() == 0
     assert (exp / "dense_1/metrics.jsonl").stat().st_mtime_ns == changed
     assert (exp / "found_1/decode_ablation/test/result.json").is_file()
+    shutil.rmtree(exp / "found_1")
+    picture = recipe / "results/list/flow/gradient_flow.png"
+    drawn = picture.read_bytes()
+    assert run("--table-only") == 0
+    kept = (recipe / "results/list.md").read_text()
+    assert rows_of(kept) == rows_of(page)
+    assert "(list/flow/gradient_flow.png)" in kept and picture.read_bytes() == drawn
     path = recipe / "conf/ablation/list.yaml"
-    path.write_text(LIST.replace("sparse.epochs: 1", "sparse.epochs: 2"))
-    with pytest.raises(ConfigError, match="found_1 was trained with other settings"):
+    path.write_text(LIST.replace("dense: {}", "dense: {optim.lr: 2e-3}"))
+    with pytest.raises(ConfigError, match="dense_1 was trained with other settings"):
         door.work(door.parser().parse_args(["--list", str(path), "--table-only"]))
 
 
