@@ -64,7 +64,8 @@ def dump_set(
     mark.clear()
     (out / "utt2num_frames").unlink(missing_ok=True)  # without it nobody takes the folder for a dump
     jobs = _jobs(directory, crops, options)
-    done = progress(ordered_map(cut_recording, jobs, num_jobs), len(jobs), f"dump {out.name}")
+    cut = ordered_map(cut_recording, jobs, num_jobs, name=lambda job: job.recording)
+    done = progress(cut, len(jobs), f"dump {out.name}")
     _write(directory, out, options, without_crop, (cut for cuts in done for cut in cuts), max_skipped)
     mark.write()
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from msrs.config import to_dict, to_yaml
 from msrs.data.datadir import DataDir, read_datadir
+from msrs.data.parallel import WorkerDied, run_jobs
 from msrs.errors import DataError, MediaError, MsrsError
 from msrs.faces.contact_sheet import write_contact_sheet
 from msrs.faces.crop import CropJob, CropOptions, crop_recording
 from msrs.faces.detectors import DETECTORS
 from msrs.faces.journal import Outcome, open_journal, read_journal
 from msrs.faces.quality import Quality
-from msrs.faces.workers import WorkerDied, run_jobs
 from msrs.files import write_text
 from msrs.log import LOGGER, progress
 from msrs.stage_mark import StageMark

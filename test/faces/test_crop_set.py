@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msrs.data.parallel import WorkerDied
 from msrs.errors import DataError, DependencyError
 from msrs.faces import crop_set as module
 from msrs.faces.crop import CropOptions
 from msrs.faces.crop_set import crop_set
-from msrs.faces.workers import WorkerDied
 
 FRAMES = 20
 
