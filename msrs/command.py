@@ -1,11 +1,11 @@
 """What all commands share: options in both spellings, the log's first line, errors as sentences, exit codes."""
 
 import argparse
-import errno
 import sys
 from collections.abc import Callable, Sequence
 
 from msrs.errors import MsrsError
+from msrs.files import write_error
 from msrs.log import LOGGER, log_start, start_log
 
 
@@ -54,7 +54,8 @@ def run_command(
         LOGGER.error("stopped by the user; the same command goes on from here")
         return 130
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        told = write_error(error.filename or "output", error)
+        if told is error:
             raise
-        LOGGER.error("%s: the disk is full; free some space and run the same command again", error.filename or "output")
+        LOGGER.error("%s", told)
     return 1

@@ -15,7 +15,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
     The temporary name keeps the suffix, because encoders choose their container by it.
-    Raises: DataError naming the file and the remedy where the disk is full or not writable.
+    Raises: DataError naming the file and the remedy where the disk is full or not writable, or the name is taken.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
@@ -33,11 +33,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_error(path: str | Path, error: OSError) -> Exception:
-    """The DataError for a failed write where the disk or its permissions are to blame, else `error` itself."""
+    """The DataError for a failed write where the disk, its permissions or the name are to blame, else `error` itself."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError(f"{path}: the disk is full; what was there before is intact. Free some space and start again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DataError(f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to.")
+    if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
+        return DataError(
+            f"{path}: cannot be written, for a file has a folder's name or a folder its own; choose another."
+        )
     return error
 
 

@@ -47,3 +47,12 @@ def test_a_mark_knows_what_changed(tmp_path):
     assert str(source) in StageMark(tmp_path, "crop", [source], {"size": 96}).reason_to_run()
     mark.clear()
     assert mark.reason_to_run() == "not done before"
+
+
+def test_a_name_that_is_taken_is_told(tmp_path):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match=r"file/list: cannot be written, .*choose another"):
+        write_text(tmp_path / "file/list", "x")
+    with pytest.raises(DataError, match=rf"{tmp_path}: cannot be written"):
+        write_text(tmp_path, "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
