@@ -1,6 +1,7 @@
 """Noise at a set level: white, the babble of other speakers, or recordings out of a folder."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +19,8 @@ from msrs.log import LOGGER
 # From the number of samples, the utt_id and a generator to a noise, (S,) float32, which is never all zero
 Source = Callable[[int, str, np.random.Generator], np.ndarray]
 
+MOST_DB = 100  # beyond it either of sound and noise is below the steps of 16 bits
+
 
 def _as_level(value: object) -> object:
     """A number or `clean`, which may also be written as null or an infinite ratio."""
@@ -25,9 +28,12 @@ def _as_level(value: object) -> object:
     if text in ("clean", "inf", ".inf"):
         return "clean"
     try:
-        return float(text)
+        level = float(text)
     except ValueError:
-        raise ValueError("expected a number of decibels, or clean") from None
+        level = math.nan
+    if not abs(level) <= MOST_DB:
+        raise ValueError(f"expected a number of decibels from -{MOST_DB} to {MOST_DB}, or clean")
+    return level
 
 
 Level = Annotated[Literal["clean"] | float, pydantic.BeforeValidator(_as_level)]

@@ -64,7 +64,10 @@ def test_a_new_model_is_noticed(make_experiment, make_feats, log):
         ({"--name": "a/b"}, "--name 'a/b' cannot name a folder"),
         ({"--noise": "white"}, "--noise and --snr-db go together"),
         ({"--snr-db": "0"}, "--noise and --snr-db go together"),
-        ({"--noise": "white", "--snr-db": "loud"}, "snr_db.0: expected a number of decibels, or clean, given 'loud'"),
+        (
+            {"--noise": "white", "--snr-db": "loud"},
+            "snr_db.0: expected a number of decibels from -100 to 100, or clean, given 'loud'",
+        ),
         ({"--noise": "nowhere", "--snr-db": "0"}, "nowhere is no folder; expected a folder of noise"),
         ({"--noise": "white", "--snr-db": "0", "--babble-from": "x"}, "it goes with --noise babble"),
         ({"--noise": "white", "--snr-db": "0"}, "the model takes in no sound, so noise cannot change what it reads"),

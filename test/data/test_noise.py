@@ -73,8 +73,13 @@ def test_options_survive_being_written():
         ("sources: [folder]", "conf/train.yaml.*needs both: `folder` among the sources"),
         ("folder: noise", "needs both"),
         ("snr_db: []", "at least one source and one level"),
-        ("snr_db: [0, loud]", r"conf/train.yaml:1: snr_db.1: expected a number of decibels, or clean, given 'loud'"),
+        (
+            "snr_db: [0, loud]",
+            r"conf/train.yaml:1: snr_db.1: expected a number of decibels from -100 to 100, or clean, given 'loud'",
+        ),
         ("babble_voices: [9, 2]", "begins with the smaller number"),
+        ("snr_db: [nan]", "snr_db.0: expected a number of decibels from -100 to 100, or clean, given"),
+        ("snr_db: [-101]", "snr_db.0: expected a number of decibels from -100 to 100"),
         ("snr: [0]", "snr is not a key of Noise; did you mean snr_db?"),
     ],
 )
