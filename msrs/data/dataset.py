@@ -16,7 +16,7 @@ from msrs.data.media import read_video_array
 from msrs.data.noise import NoiseMixer, open_noise
 from msrs.data.noise_sources import SAMPLE_RATE_HZ
 from msrs.data.spectrum import draw_spectrum_masks
-from msrs.errors import StageError
+from msrs.errors import DataError, StageError
 from msrs.files import read_lines
 from msrs.seeding import keyed_rng
 
@@ -66,7 +66,7 @@ class UtteranceDataset(Dataset):
 
     Args: folder of stage 2; encode, from text to token ids; modality video | audio | audiovisual; augment; seed;
     cache_bytes, how much decoded video may stay in memory; test_noise, added to the sound in evaluation.
-    Raises: StageError where the dump lacks a stream that the modality needs.
+    Raises: StageError where the dump lacks a stream that the modality needs; DataError where an utterance lacks its text.
     """
 
     def __init__(
@@ -85,6 +85,10 @@ class UtteranceDataset(Dataset):
         num_frames = {utt: int(count) for utt, count in read_table(self.folder / "utt2num_frames").items()}
         self.texts = read_table(self.folder / "text")
         self.utt_ids = sorted(num_frames)
+        if missing := [utt_id for utt_id in self.utt_ids if utt_id not in self.texts]:
+            raise DataError(
+                f"{self.folder}/text lacks {missing[0]} ({len(missing)} in all); rerun stage 2, which writes it."
+            )
         self.num_frames = [num_frames[utt_id] for utt_id in self.utt_ids]
         self.encode, self.augment, self.seed = encode, augment, seed
         self.video = self._reader("video") if modality != "audio" else None

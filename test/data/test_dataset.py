@@ -11,7 +11,7 @@ from msrs.data.dataset import UtteranceDataset, collate
 from msrs.data.media import encode_video
 from msrs.data.noise import NoiseConfig, fixed_noise, open_noise
 from msrs.data.spectrum import SpecAugmentConfig
-from msrs.errors import StageError
+from msrs.errors import DataError, StageError
 from msrs.files import write_text
 
 FRAMES = {"a-1": 12, "a-2": 7, "b-1": 9}
@@ -93,6 +93,13 @@ def test_a_missing_stream_or_dump_names_the_stage(tmp_path):
         open_dump(folder, "audio")
     with pytest.raises(StageError, match="run stage 2"):
         open_dump(tmp_path / "nowhere")
+
+
+def test_an_utterance_without_its_text_is_named(tmp_path):
+    folder = write_dump(tmp_path, False)
+    write_text(folder / "text", "a-1 lay\nb-1 lay\n")
+    with pytest.raises(DataError, match=r"text lacks a-2 \(1 in all\); rerun stage 2"):
+        open_dump(folder)
 
 
 NOISE = NoiseConfig(sources=("white", "babble"), snr_db=(-5, 0, 10, "clean"), babble_voices=(1, 2))
