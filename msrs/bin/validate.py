@@ -16,11 +16,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--no-media", action="store_true", help="do not look whether media files exist and where they end"
     )
+    parser.add_argument("--nj", type=int, default=1, help="processes that open media files, where there are segments")
     return run_command(parser, _validate, argv)
 
 
 def _validate(options: argparse.Namespace) -> None:
-    check_datadirs(options.data, is_fixed=options.fix, with_media=not options.no_media)
+    check_datadirs(options.data, is_fixed=options.fix, with_media=not options.no_media, num_jobs=options.nj)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,13 @@ from msrs.errors import DataError, MsrsError
 from msrs.log import LOGGER
 
 
-def check_datadirs(paths: Sequence[str | Path], is_fixed: bool = False, with_media: bool = True) -> None:
+def check_datadirs(
+    paths: Sequence[str | Path], is_fixed: bool = False, with_media: bool = True, num_jobs: int = 1
+) -> None:
     """Validate data directories, and that several share nothing.
 
-    Args: is_fixed, mend each first; with_media, look for the media files and where they end.
+    Args: is_fixed, mend each first; with_media, look for the media files and where they end; num_jobs, processes that
+    open them.
     Raises: DataError with all that is wrong, set by set (20 faults each).
     """
     messages = []
@@ -20,7 +23,7 @@ def check_datadirs(paths: Sequence[str | Path], is_fixed: bool = False, with_med
         try:
             if is_fixed:
                 fix_datadir(path)
-            raise_faults(path, validate_datadir(path, with_media))
+            raise_faults(path, validate_datadir(path, with_media, num_jobs))
             data = read_datadir(path)
             LOGGER.info(
                 "%s: sound; %d utterances, %d recordings, %d speakers",

@@ -5,7 +5,6 @@ else an utterance is named as its recording. Lines are `key value`, sorted by co
 current folder.
 """
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -16,8 +15,10 @@ from pathlib import Path
 from msrs.data.kaldi_table import Fault, Row, has_control, id_fault, is_pipe, read_table, values_of, write_table
 from msrs.data.leaks import shared_media
 from msrs.data.media import media_seconds
+from msrs.data.parallel import ordered_map
 from msrs.errors import DataError, MediaError
 from msrs.files import read_lines, write_text
+from msrs.log import progress
 from msrs.seeding import keyed_rng
 
 SHOWN_FAULTS = 20
@@ -72,10 +73,11 @@ def read_datadir(path: str | Path) -> DataDir:
     return data
 
 
-def validate_datadir(path: str | Path, with_media: bool = True) -> list[Fault]:
+def validate_datadir(path: str | Path, with_media: bool = True, num_jobs: int = 1) -> list[Fault]:
     """All faults of a data directory, those of `read_datadir` and more, none where it is sound.
 
-    Args: with_media, look for the media files too, and open those that `segments` cuts to see where they end.
+    Args: with_media, look for the media files too, and open those that `segments` cuts to see where they end; num_jobs,
+    processes that open them.
     """
     data, faults = parse_datadir(path)
     path = Path(path)
@@ -83,7 +85,7 @@ def validate_datadir(path: str | Path, with_media: bool = True) -> list[Fault]:
         faults.append(Fault(f"{path / 'spk2utt'}", "missing; expected the inverse of utt2spk (--fix writes it)"))
     elif not faults and read_lines(path / "spk2utt") != list(_spk2utt(data)):
         faults.append(Fault(f"{path / 'spk2utt'}", "is not the inverse of utt2spk (--fix writes it anew)"))
-    return faults + (_media_faults(path, data) if with_media else [])
+    return faults + (_media_faults(path, data, num_jobs) if with_media else [])
 
 
 def raise_faults(path: str | Path, faults: list[Fault]) -> None:
@@ -174,14 +176,14 @@ def _check_agreement(path: Path, faults: list[Fault], data: DataDir, tables: Map
         faults.extend(Fault(tables[name][rec].where, f"no utterance uses recording {rec}") for rec in unused)
 
 
-def _media_faults(path: Path, data: DataDir) -> list[Fault]:
+def _media_faults(path: Path, data: DataDir, num_jobs: int) -> list[Fault]:
     faults = []
     exists = functools.cache(os.path.isfile)  # both lists often name the same file
     for name, table in (("video.scp", data.video), ("wav.scp", data.audio)):
         for rec, file in table.items():
             if file and not is_pipe(file) and not exists(file):
                 faults.append(Fault(f"{path / name}", f"{rec}: no such file {file} (relative paths count from here)"))
-    ends = _ends(data) if data.segments else {}
+    ends = _ends(data, num_jobs) if data.segments else {}
     for utt, segment in data.segments.items():
         end = ends.get(segment.recording)
         if end is not None and segment.end_seconds > end + END_TOLERANCE_SECONDS:
@@ -190,15 +192,21 @@ def _media_faults(path: Path, data: DataDir) -> list[Fault]:
     return faults
 
 
-def _ends(data: DataDir) -> dict[str, float | None]:
-    """Where recordings end by their headers, as far as those can be read: a damaged file is stage 1's to report."""
-    ends = {}
-    for rec in sorted({segment.recording for segment in data.segments.values()}):
-        file = data.video.get(rec) or data.audio.get(rec)
-        if file and not is_pipe(file):
-            with contextlib.suppress(MediaError):
-                ends[rec] = media_seconds(file)
-    return ends
+def _ends(data: DataDir, num_jobs: int) -> dict[str, float | None]:
+    """Where recordings end by their headers."""
+    recordings = sorted({segment.recording for segment in data.segments.values()})
+    files = {rec: data.video.get(rec) or data.audio.get(rec) for rec in recordings}
+    files = {rec: file for rec, file in files.items() if file and not is_pipe(file)}
+    found = progress(ordered_map(_end, list(files.values()), num_jobs), len(files), f"open media of {data.path.name}")
+    return dict(zip(files, found, strict=True))
+
+
+def _end(file: str) -> float | None:
+    """None where it cannot be told: a damaged file is stage 1's to report."""
+    try:
+        return media_seconds(file)
+    except MediaError:
+        return None
 
 
 def _spk2utt(data: DataDir) -> Iterator[str]:
