@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 import yaml
@@ -18,6 +18,9 @@ from msrs.errors import ConfigError
 from msrs.files import read_lines
 
 T = TypeVar("T")
+FREE = "free"
+# An option that changes nothing of what is computed, or only how fast: `num_workers: Free[int] = 0`. See `fixed`.
+Free = Annotated[T, FREE]
 
 
 def config(cls: type[T]) -> type[T]:
@@ -155,6 +158,43 @@ def to_dict(instance: Any) -> dict[str, Any]:
 def to_yaml(instance: Any) -> str:
     """The complete configuration as YAML text in the order of the dataclass's fields."""
     return yaml.safe_dump(to_dict(instance), sort_keys=False, allow_unicode=True)
+
+
+def fixed(instance: Any) -> dict[str, Any]:
+    """As `to_dict` without the options marked `Free`: all that decides what is computed."""
+    return _fixed(instance, to_dict(instance))
+
+
+def _fixed(instance: Any, values: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for field in dataclasses.fields(instance):
+        if FREE not in getattr(field.type, "__metadata__", ()):
+            value, plain = getattr(instance, field.name), values[field.name]
+            found[field.name] = _fixed(value, plain) if dataclasses.is_dataclass(value) else plain
+    return found
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    """A word on each key in which two configurations differ; a part of another type is told as such alone.
+
+    >>> differences({"lr": 0.1, "net": {"type": "a", "size": 3}}, {"lr": 0.2, "net": {"type": "b"}})
+    ['lr was 0.1, is 0.2', 'net.type was a, is b']
+    """
+    keys = list(dict.fromkeys([*before, *now]))
+    if before.get("type") != now.get("type"):
+        keys = ["type"]
+    found = []
+    for key in keys:
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key} was {_shown(old)}, is {_shown(new)}")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
 
 
 def _explain(cls: type, document: Document, item: dict[str, Any]) -> str:

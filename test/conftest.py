@@ -47,7 +47,7 @@ def log(caplog):
     LOGGER.removeHandler(caplog.handler)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run_processes():
     """Run a Python program in several processes that can form a process group; each gets the given words."""
 

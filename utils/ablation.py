@@ -20,16 +20,19 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from msrs import config as configuration
 from msrs.command import CommandParser, run_command
 from msrs.config import config
-from msrs.errors import ConfigError, StageError
+from msrs.errors import ConfigError, MsrsError, StageError
 from msrs.files import read_lines, write_text
 from msrs.log import LOGGER
 from msrs.report.compare import PICTURES, draw_comparison
 from msrs.report.plateau import Outcome, outcome_of, plateau_table, rows_of
+from msrs.search.options import load_search
 from msrs.seeding import keyed_seed
 from msrs.train.options import TrainConfig
 
@@ -47,9 +50,9 @@ class RunList:
     title: str
     config: str
     tokens: str
-    seeds: tuple[int, ...]
-    runs: dict[str, Settings | None]
-    train_clips: int | None = None
+    seeds: Annotated[tuple[int, ...], pydantic.Field(min_length=1)]
+    runs: Annotated[dict[str, Settings | None], pydantic.Field(min_length=1)]
+    train_clips: Annotated[int, pydantic.Field(ge=1)] | None = None
     settings: Settings = dataclasses.field(default_factory=dict)
     decode: Settings = dataclasses.field(default_factory=dict)
     plots: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -144,21 +147,23 @@ def work(options: argparse.Namespace) -> int:
     listed = configuration.load(RunList, options.list)
     exp = options.exp / options.list.stem
     runs = make_runs(listed, exp, options.only)
+    check_list(listed, options)
     for run in make_runs(listed, exp, ()):
-        check_same(run, listed, options)
+        check_run(run, listed, options)
     if not options.table_only:
+        check_made(listed, options)
         train_all(runs, listed, options)
     outcomes: dict[str, list[Outcome]] = {name: [] for name in listed.runs}
     for run in make_runs(listed, exp, ()):
         has_ended = is_done(run, options) or (run.exp / "failed.txt").exists()  # a failure counts, it never got there
         if has_ended and (run.exp / "metrics.jsonl").exists():
             outcomes[run.name].append(outcome_of(run.exp, run.seed))
+    failed = [run.label for run in runs if (run.exp / "failed.txt").exists()]
+    if failed:
+        LOGGER.error("failed, see their failed.txt in %s: %s", exp, ", ".join(failed))
     if not any(outcomes.values()):
         raise StageError(f"{exp}: no run has come to its end yet.")
     write_results(listed, options, outcomes, exp)
-    failed = [run.label for run in runs if (run.exp / "failed.txt").exists()]
-    if failed:
-        LOGGER.error("failed, see their failed.txt: %s", ", ".join(failed))
     return 1 if failed else 0
 
 
@@ -206,14 +211,39 @@ def subset(source: Path, target: Path, count: int) -> None:
             write_text(target / name, "".join(f"{line}\n" for line in lines))
 
 
-def check_same(run: Run, listed: RunList, options: argparse.Namespace) -> None:
-    """Raises: ConfigError where a run in the folder was made with other settings than the list has by now."""
+def check_list(listed: RunList, options: argparse.Namespace) -> None:
+    """Raises: ConfigError where a plot names no run of the list, or an option of the search is none."""
+    for plot, labels in listed.plots.items():
+        if unknown := sorted(set(labels) - set(listed.runs)):
+            raise ConfigError(
+                f"{options.list}: plots.{plot}: no run {unknown[0]!r}; there are {', '.join(listed.runs)}."
+            )
+    try:
+        load_search(None, [f"{key}={_text(value)}" for key, value in listed.decode.items()])
+    except ConfigError as error:
+        raise ConfigError(f"{options.list}: decode: {error}") from None
+
+
+def check_made(listed: RunList, options: argparse.Namespace) -> None:
+    """Raises: StageError where the tokens or a set are not there."""
+    needed = [options.feats / name / "text" for name in (options.train_set, options.dev_set, *options.test_sets)]
+    needed.append(options.tokens_root / f"tokens_{listed.tokens}/tokens.txt")
+    for path in needed:
+        if not path.exists():
+            raise StageError(f"{path} is missing; make it with ./run.sh --stage 0 --stop-stage 3 --modality video.")
+
+
+def check_run(run: Run, listed: RunList, options: argparse.Namespace) -> None:
+    """Raises: ConfigError on wrong settings, or where the run in the folder was made with others than the list has now."""
+    words = (*run.settings, "modality=video", f"seed={run.seed}")
+    try:
+        wanted = configuration.load(TrainConfig, options.list.parent / listed.config, words)
+    except MsrsError as error:
+        raise ConfigError(f"{options.list}: run {run.name}: {error}") from None
     made = run.exp / "config.yaml"
     if not made.exists():
         return
-    words = (*run.settings, "modality=video", f"seed={run.seed}")
-    wanted = configuration.load(TrainConfig, options.list.parent / listed.config, words)
-    if configuration.load(TrainConfig, made) != wanted:
+    if configuration.fixed(configuration.load(TrainConfig, made)) != configuration.fixed(wanted):
         raise ConfigError(
             f"{run.exp} was trained with other settings than {options.list} has now; delete that folder to train it anew, "
             f"or give the run of the list another name."

@@ -14,6 +14,7 @@ option modality "video|audio|audiovisual" audiovisual "what the model takes in"
 option ngpu whole "" "GPUs of a machine to train on (where empty: all that there are)"
 option processes whole "" "training processes of a machine without GPUs (where empty: one)"
 option num-nodes whole 1 "machines to train on; without Slurm, stage 4 is to be started on each of them"
+flag shard "stage 4: each process holds a part of the model, for one that does not fit a GPU"
 option rendezvous word "" "HOST:PORT where these machines find each other"
 option cmd "local|slurm" local "where stage 4 trains: here, or as a job of Slurm"
 option slurm-args word "" "settings of that job, such as \"partition=gpu time=2880\""
@@ -166,7 +167,7 @@ if begin 0 data; then
     done
     read -ra more <<<"$local_data_args"
     run_pooled local/data.sh ${words[@]+"${words[@]}"} ${PASSED_WORDS[@]+"${PASSED_WORDS[@]}"} ${more[@]+"${more[@]}"}
-    run msrs-validate "${sets[@]/#/data/}"
+    run_pooled msrs-validate --nj "$nj" "${sets[@]/#/data/}"
     finish
 fi
 
@@ -203,6 +204,7 @@ fi
 if begin 4 train; then
     words=()
     if [[ $num_nodes -gt 1 ]]; then words+=(--num-nodes "$num_nodes"); fi
+    if [[ $shard == true ]]; then words+=(--shard); fi
     if [[ $cmd != local ]]; then words+=(--cmd "$cmd"); fi
     if [[ -n $init ]]; then
         read -ra more <<<"$init"

@@ -33,6 +33,11 @@ def parser() -> CommandParser:
     where = options.add_argument_group("where it runs", "The number of processes changes the speed, not the result.")
     where.add_argument("--ngpu", type=int, help="GPUs of a machine, a process each; left out: all that are there")
     where.add_argument("--processes", type=int, help="processes of a machine without GPUs; left out: one")
+    where.add_argument(
+        "--shard",
+        action="store_true",
+        help="share weights, gradients and moments out among the processes, for a model that does not fit one GPU",
+    )
     where.add_argument("--num-nodes", type=int, default=1, help="machines; the command is to be given on each of them")
     where.add_argument("--rendezvous", metavar="HOST:PORT", help="where machines find each other: one of them")
     where.add_argument("--cmd", choices=("local", "slurm"), default="local", help="here, or as a job of Slurm")
@@ -45,6 +50,10 @@ def work(options: argparse.Namespace, words: Sequence[str]) -> None:
     from msrs.errors import ConfigError
     from msrs.train.distributed import is_worker
 
+    for name, least in (("ngpu", 0), ("processes", 1), ("num_nodes", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConfigError(f"--{name.replace('_', '-')} {value}: expected {least} or more.")
     if options.ngpu and options.processes:
         raise ConfigError("--processes is for machines without GPUs (--ngpu 0); with GPUs there is one process a GPU.")
     if options.cmd == "slurm":
@@ -56,6 +65,11 @@ def work(options: argparse.Namespace, words: Sequence[str]) -> None:
         return
     ngpu = gpus_of(options)
     num_processes = ngpu or options.processes or 1
+    if options.shard and num_processes * options.num_nodes == 1 and not is_worker():
+        raise ConfigError(
+            "--shard shares the model out among several processes, and there is one: give --ngpu (or --processes on CPUs) 2 "
+            "or more, or leave --shard out; encoder.checkpoint=true saves memory on one GPU too."
+        )
     if num_processes * options.num_nodes > 1 and not is_worker():
         from msrs.train.launch import launch
 
@@ -97,7 +111,7 @@ def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
     words = [word for group in options.train_args for word in group.split()]
     words += [f"{key}={value}" for key in ("modality", "seed") if (value := getattr(options, key)) is not None]
     settings = config.load(TrainConfig, options.config, words)
-    with joined_world(use_gpu) as (world, device):
+    with joined_world(use_gpu, options.shard) as (world, device):
         folders = (options.train, options.dev, options.tokens, options.exp)
         try:
             train(settings, *folders, device, [sys.executable, *sys.argv], world, options.init)

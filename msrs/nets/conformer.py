@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from msrs.config import config
+from msrs.config import Free, config
 from msrs.errors import ConfigError
 from msrs.lengths import length_mask
 from msrs.nets.attention import RelativeAttention, relative_position_table
@@ -91,7 +91,7 @@ class Conformer(nn.Module):
         attention_dropout: float = 0.0
         layer_scale: float | None = None  # start of LayerScale's gains, for example 0.1; null: none
         drop_path: float = 0.0  # stochastic depth: chance of passing by a branch of the last block; before it: less
-        checkpoint: bool = False  # no activations are kept inside blocks: a third more time, far less memory
+        checkpoint: Free[bool] = False  # no activations are kept inside blocks: a third more time, far less memory
         scale_input: bool = True  # multiply the input by sqrt(D): block 1's gradient shrinks by as much
         final_norm: bool = True  # a LayerNorm at the end of every block
         norm_eps: float = 1e-12  # Auto-AVSR's; 1e-5 is safer in low precision

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from msrs.config import config
+from msrs.config import Free, config
 from msrs.errors import ConfigError
 from msrs.lengths import length_mask
 from msrs.nets.conformer import feed_forward
@@ -147,7 +147,7 @@ class TransformerDecoder(nn.Module):
         attention_dropout: float = 0.1  # on attention weights
         layer_scale: float | None = None  # start of LayerScale's gains, for example 0.1; null: none
         drop_path: float = 0.0  # stochastic depth: chance of passing by a branch of the last block; before it: less
-        checkpoint: bool = False  # no activations are kept inside blocks: a third more time, far less memory
+        checkpoint: Free[bool] = False  # no activations are kept inside blocks: a third more time, far less memory
         norm_eps: float = 1e-5  # Auto-AVSR has 1e-12, unsafe in low precision
 
     def __init__(self, config: Config, vocabulary_size: int, memory_size: int):

@@ -1,9 +1,11 @@
 """The optimiser of the weights."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
-from msrs.config import config
+from msrs.config import Free, config
 
 
 @config
@@ -14,7 +16,7 @@ class OptimizerConfig:
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.03  # matrices and kernels only: norms, biases and gains are left alone
     eps: float = 1e-8
-    fused: bool = True  # one kernel for all weights, on a GPU alone: results of a CPU keep their bits
+    fused: Free[bool] = True  # one kernel for all weights, on a GPU alone: results of a CPU keep their bits
 
 
 def make_optimizer(model: nn.Module, options: OptimizerConfig) -> torch.optim.AdamW:
@@ -26,3 +28,10 @@ def make_optimizer(model: nn.Module, options: OptimizerConfig) -> torch.optim.Ad
     ]
     is_fused = options.fused and all(parameter.is_cuda for parameter in parameters)
     return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, eps=options.eps, fused=is_fused or None)
+
+
+def restore(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a state that the same optimiser had; whether it is fused stays as it was made now."""
+    groups = zip(state["param_groups"], optimizer.param_groups, strict=True)
+    made_now = [{**before, "fused": now.get("fused")} for before, now in groups]
+    optimizer.load_state_dict({**state, "param_groups": made_now})

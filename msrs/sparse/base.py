@@ -30,6 +30,7 @@ from torch.optim import Optimizer
 from msrs.config import config
 from msrs.errors import TrainingError
 from msrs.log import LOGGER
+from msrs.shards import count_true
 from msrs.sparse.selection import BLOCKS, choose_parameters
 from msrs.sparse.stats import density_stats
 from msrs.sparse.zeros import Swap, mask_gradients, mask_moments, mask_weights
@@ -44,6 +45,9 @@ class SparseMethod:
     """What every method shares: the choice of parameters, the phases, the finish, exact zeros, saving."""
 
     num_prepare_batches = 0  # batches that `prepare` wants to see before step 0
+    # Whether it does with parameters that are parts (msrs.shards): it works entry by entry, and puts a tensor together
+    # where it has to count or to rank.
+    works_on_parts = False
 
     @config
     class Config:
@@ -135,7 +139,7 @@ class SparseMethod:
         with torch.no_grad():
             masks = self.masks()
             total = sum(m.numel() for m in masks.values())
-            self.flips = sum(int((m != self._previous[name]).sum()) for name, m in masks.items()) / total
+            self.flips = sum(count_true(m != self._previous[name]) for name, m in masks.items()) / total
             self._previous = {name: m.clone() for name, m in masks.items()}
             self.judge_epoch(epoch, optimizer)
 
@@ -190,7 +194,7 @@ class SparseMethod:
     def density(self) -> float:
         """Share of the chosen parameters that the mask keeps."""
         masks = self.masks()
-        return sum(int(m.sum()) for m in masks.values()) / max(sum(m.numel() for m in masks.values()), 1)
+        return sum(count_true(m) for m in masks.values()) / max(sum(m.numel() for m in masks.values()), 1)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, as tensors and plain values."""
@@ -264,6 +268,8 @@ class SparseMethod:
 
 class NoSparsity(SparseMethod):
     """The dense model, untouched."""
+
+    works_on_parts = True
 
     @config
     class Config:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.errors import ConfigError
+from msrs.shards import count_true
 from msrs.sparse.base import Share, SparseMethod
 from msrs.sparse.mask_file import load_masks
 from msrs.sparse.masked import MaskedMethod
@@ -20,6 +21,8 @@ class ShrinkControl(SparseMethod):
     At initialisation random masks even out gradients by shrinking the residual branches and by nothing else (our
     measurement); a learned mask has to beat this.
     """
+
+    works_on_parts = True
 
     @config
     class Config(SparseMethod.Config):
@@ -85,6 +88,11 @@ class MaskControl(MaskedMethod):
         weights: Literal["kept", "redrawn"] = "kept"  # redrawn: the entries of each initial matrix in another order
         rescale: bool = False  # divide the kept weights by sqrt(density), which undoes the shrinking
 
+    @property
+    def works_on_parts(self) -> bool:
+        """Where the entries of a matrix keep their places."""
+        return self.config.weights == "kept"
+
     def start(self, model: nn.Module) -> None:
         """Read the mask."""
         self.source = masks_for(self.params, self.config.masks)
@@ -98,7 +106,7 @@ class MaskControl(MaskedMethod):
         super().begin()
         if self.config.rescale:
             for name, parameter in self.params.items():
-                parameter.data.div_(max(float(self.mask[name].double().mean()), 1e-12) ** 0.5)
+                parameter.data.div_(max(count_true(self.mask[name]) / parameter.numel(), 1e-12) ** 0.5)
 
     def first_mask(self) -> dict[str, Tensor]:
         """The mask, changed as asked."""

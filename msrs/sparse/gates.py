@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from msrs.errors import ConfigError
+from msrs.shards import part_like, whole
 from msrs.sparse.ranking import keep_largest
 
 
@@ -89,7 +90,8 @@ class WeightGate:
 
     def keep_at_least(self, share: float, margin: float) -> None:
         """Lift the largest logits to `margin` where fewer than `share` of them are positive."""
-        least = keep_largest(self.phi.data, math.ceil(share * self.phi.numel() - 1e-9))
+        least = keep_largest(whole(self.phi.data), math.ceil(share * self.phi.numel() - 1e-9))
+        least = part_like(least, self.phi)
         self.phi.data.copy_(torch.where(least & (self.phi.data <= 0), margin, self.phi.data))
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from msrs.shards import part_like, whole
 from msrs.sparse.gates import WeightGate
 from msrs.sparse.strength import Strength
 
@@ -62,12 +63,12 @@ class Logits:
         """Share of positive logits, weighted by their cost; a scalar on the first logits' device."""
         gates = list(self.gates.values())
         device = gates[0].phi.device
-        kept = torch.stack([((gate.phi.data > 0).sum() * gate.weight).to(device) for gate in gates]).sum()
+        kept = torch.stack([(whole((gate.phi.data > 0).sum()) * gate.weight).to(device) for gate in gates]).sum()
         return kept / sum(gate.phi.numel() * gate.weight for gate in gates)
 
     def stats(self) -> dict[str, float]:
         """lambda, share of undecided logits (|phi| < .02), histogram over the clamp in ten bins."""
-        phi = torch.cat([gate.phi.data.reshape(-1).cpu() for gate in self.gates.values()])
+        phi = torch.cat([whole(gate.phi.data).reshape(-1).cpu() for gate in self.gates.values()])
         edge = self.clamp or float(phi.abs().max().clamp_min(1e-6))
         bins = torch.histc(phi, _BINS, -edge, edge) / phi.numel()
         return {
@@ -88,5 +89,11 @@ class Logits:
         """Counterpart of `state_dict`."""
         for name, phi in state["phi"].items():
             self.gates[name].phi.data.copy_(phi)
-        self.optimizer.load_state_dict(state["optimizer"])
+        phis = [gate.phi for gate in self.gates.values()]
+        moments = {
+            number: {key: part_like(value, phis[number]) if value.shape == phis[number].shape else value
+                     for key, value in own.items()}
+            for number, own in state["optimizer"]["state"].items()
+        }  # fmt: skip
+        self.optimizer.load_state_dict(state["optimizer"] | {"state": moments})
         self.strength.load_state_dict(state["strength"])

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
+from msrs.shards import part_like
 from msrs.sparse.base import SparseMethod
 from msrs.sparse.ranking import keep_largest
 from msrs.sparse.zeros import mask_gradients, mask_moments, mask_weights
@@ -28,11 +29,11 @@ class MaskedMethod(SparseMethod):
 
     def begin(self) -> None:
         """The first mask, applied to theta."""
-        self.mask = self.first_mask()
+        self.mask = {name: part_like(mask, self.params[name]) for name, mask in self.first_mask().items()}
         mask_weights(self.params, self.mask)
 
     def first_mask(self) -> dict[str, Tensor]:
-        """The mask at step 0; nothing is masked where a method does not say otherwise."""
+        """The mask at step 0, as whole tensors; nothing is masked where a method does not say otherwise."""
         return self.mask
 
     def moves_at(self, step: int) -> bool:

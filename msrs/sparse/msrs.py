@@ -77,6 +77,11 @@ class Msrs(SparseMethod):
         self.logits: Logits | None = None
         self.has_moved = False
 
+    @property
+    def works_on_parts(self) -> bool:
+        """Where a logit decides about one weight; ranks and quantiles put a tensor together, one at a time."""
+        return self.config.granularity == "weight"
+
     def start(self, model: nn.Module) -> None:
         """Make the logits and their optimiser."""
         config = self.config

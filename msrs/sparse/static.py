@@ -17,6 +17,8 @@ class StaticRandom(MaskedMethod):
     exact counts as in its reference code).
     """
 
+    works_on_parts = True
+
     @config
     class Config(MaskedMethod.Config):
         """Static random mask."""

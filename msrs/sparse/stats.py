@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from msrs.shards import count_true, whole
 from msrs.sparse.selection import kind_of, layer_of
 
 TINY = 1e-8  # Adam's epsilon: entries below it move slower than the rest
@@ -10,7 +11,7 @@ TINY = 1e-8  # Adam's epsilon: entries below it move slower than the rest
 
 def density_stats(masks: dict[str, Tensor]) -> dict[str, float]:
     """Density by block (`density/block/NAME`) and by type of module (`density/type/NAME`)."""
-    kept = {name: int(mask.sum()) for name, mask in masks.items()}
+    kept = {name: count_true(mask) for name, mask in masks.items()}
     result = {}
     for prefix, key_of in (("density/block/", layer_of), ("density/type/", kind_of)):
         for key, names in grouped(list(masks), key_of).items():
@@ -66,8 +67,8 @@ class GradientWatch:
         squares, tiny, result = {}, {}, {}
         for name, p in self.params.items():
             if p.grad is not None:
-                squares[name] = float(p.grad.float().square().sum())
-                tiny[name] = int((p.grad.abs() < TINY).sum())
+                squares[name] = float(whole(p.grad.float().square().sum()))
+                tiny[name] = count_true(p.grad.abs() < TINY)
         for name, square in squares.items():
             result[f"grad_norm/{name}"] = square**0.5
         for block, names in grouped(squares, layer_of).items():
@@ -75,7 +76,9 @@ class GradientWatch:
             result[f"grad_tiny/{block}"] = sum(tiny[n] for n in names) / sum(self.params[n].numel() for n in names)
         if self.count > 1:
             mean = {name: squares[name] / self.count**2 for name in self.power}
-            noise = {name: max(float(power) / self.count - mean[name], 0.0) for name, power in self.power.items()}
+            noise = {
+                name: max(float(whole(power)) / self.count - mean[name], 0.0) for name, power in self.power.items()
+            }
             for name in mean:
                 result[f"grad_snr/{name}"] = mean[name] / max(noise[name], 1e-30)
             for block, names in grouped(mean, layer_of).items():

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from msrs.shards import whole
+
 _DECAY = 0.95  # of the running mean of dL/dphi during the calibration
 _SAMPLE = 1 << 22  # entries of a tensor beyond which a quantile is taken over an even sample
 
@@ -102,5 +104,5 @@ class Strength:
 
 
 def _sample(values: Tensor) -> Tensor:
-    flat = values.reshape(-1)
+    flat = whole(values).reshape(-1)
     return flat[:: -(-flat.numel() // _SAMPLE)]

@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from msrs.shards import is_part
+
 
 def mask_weights(params: dict[str, nn.Parameter], mask: dict[str, Tensor]) -> None:
     """theta <- theta * mask."""
@@ -33,8 +35,8 @@ def mask_moments(optimizer: Optimizer | None, params: dict[str, nn.Parameter], k
 class Swap:
     """Tensors that stand in for parameters' own; no copy is made, `parameter.data` points elsewhere for a while.
 
-    Safe for autograd because it happens between graphs: before the first forward of a step and after its last
-    backward.
+    Of a parameter that is held in parts the values are exchanged, for what puts it together knows where they lie. Safe
+    for autograd because it happens between graphs: before the first forward of a step and after its last backward.
     """
 
     def __init__(self) -> None:
@@ -42,11 +44,18 @@ class Swap:
 
     def put(self, name: str, parameter: nn.Parameter, effective: Tensor) -> None:
         """`effective` in place of the parameter's own values."""
+        if is_part(parameter):
+            self.theta[name] = parameter.data.clone()
+            parameter.data.copy_(effective)
+            return
         self.theta[name] = parameter.data
         parameter.data = effective
 
     def restore(self, params: dict[str, nn.Parameter]) -> None:
         """All parameters' own values back."""
         for name, theta in self.theta.items():
-            params[name].data = theta
+            if is_part(theta):
+                params[name].data.copy_(theta)
+            else:
+                params[name].data = theta
         self.theta = {}

@@ -9,6 +9,7 @@ from torch import nn
 
 from msrs.data.batching import padding_share
 from msrs.log import LOGGER
+from msrs.shards import own_part
 from msrs.train.feed import Feed
 from msrs.train.options import TrainConfig
 from msrs.train.shares import widths
@@ -25,6 +26,9 @@ def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: 
         "%s model of %s parameters on %s",
         options.modality, f"{parameters:,}", next(model.parameters()).device,
     )  # fmt: skip
+    if feed.world.is_sharded:
+        own = sum(own_part(parameter).numel() for parameter in model.parameters())
+        LOGGER.info("sharded: this process holds %s of them", f"{own:,}")
     LOGGER.info(
         "%d training utterances (%.2f h), %d development utterances",
         len(lengths), sum(lengths) / 25 / 3600, len(feed.dev_set),

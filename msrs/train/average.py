@@ -8,32 +8,42 @@ from typing import Literal
 
 from torch import Tensor
 
-from msrs.errors import StageError, TrainingError
+from msrs.errors import ConfigError, StageError, TrainingError
+from msrs.files import read_lines
 from msrs.log import LOGGER
-from msrs.train.checkpoint import EPOCH, load, numbered, save
+from msrs.train.checkpoint import EPOCH, load_weights, numbered, save
 
 
 def average_weights(paths: Sequence[str | Path]) -> dict[str, Tensor]:
     """Mean of the weights and of the normalisation statistics; whole numbers (counters) are those of the last.
 
-    Sums in float64 in the order given. A weight that is zero in all stays exactly zero.
-    Raises: TrainingError where the files do not hold the same names.
+    Sums in float64 in the order given. A weight that is zero in all stays exactly zero; where the models' masks differ,
+    so that the mean is denser than each of them, a warning says so.
+    Raises: TrainingError where a file holds no weights, or others than the first one.
     """
     sums: dict[str, Tensor] = {}
     model: dict[str, Tensor] = {}
+    zeros = []
     for path in paths:
-        model = load(path)["model"]
-        if sums and model.keys() != sums.keys():
-            raise TrainingError(f"{path}: other parameters than in {paths[0]}; these cannot be averaged.")
+        model = load_weights(path)
+        shapes = {name: value.shape for name, value in model.items()}
+        if sums and shapes != {name: value.shape for name, value in sums.items()}:
+            raise TrainingError(
+                f"{path}: other parameters than in {paths[0]}; only models of the same configuration can be averaged."
+            )
+        zeros.append(_count_zeros(model))
         for name, value in model.items():
             value = value.double() if value.is_floating_point() else value
             sums[name] = sums[name] + value if name in sums and value.is_floating_point() else value
     if not model:
         raise TrainingError("no checkpoint to average.")
-    return {
+    mean = {
         name: (sums[name] / len(paths)).to(value.dtype) if value.is_floating_point() else value
         for name, value in model.items()
     }
+    if _count_zeros(mean) < 0.99 * min(zeros):
+        LOGGER.warning("The models have zeros in different places: their mean is denser than each of them.")
+    return mean
 
 
 def best_epochs(scores: dict[int, float], count: int) -> list[int]:
@@ -49,39 +59,44 @@ def best_epochs(scores: dict[int, float], count: int) -> list[int]:
 def average_experiment(exp: Path, name: str, last: int | None, best: int | None, by: Literal["wer", "loss"]) -> Path:
     """Write `checkpoints/<name>.pt`, the mean of the last or the best of the models that a run has kept.
 
-    Raises: StageError where there are fewer than asked for.
+    Raises: StageError where there are fewer than asked for, or no scores to choose by; ConfigError on a name with a slash.
     """
+    if "/" in name or name.startswith("."):
+        raise ConfigError(f"--name {name}: expected a word without a slash, such as best3; it names a file in {exp}.")
     kept = dict(numbered(exp / "checkpoints", EPOCH))
     wanted = last or best or len(kept)
     if not kept or wanted > len(kept):
         raise StageError(
-            f"{exp}/checkpoints has {len(kept)} models, {wanted} are to be averaged; a run keeps train.average of them "
-            f"(train.select_by says which)."
+            f"{exp}/checkpoints: {wanted} models are to be averaged, {len(kept)} are there; expected the folder of a run, "
+            f"which keeps train.average of them (train.select_by says which)."
         )
     if best:
         scores = dev_scores(exp / "metrics.jsonl", by)
         epochs = best_epochs({epoch: scores[epoch] for epoch in kept if epoch in scores}, best)
+        if len(epochs) < best:
+            raise StageError(
+                f"{exp}/metrics.jsonl: no {by} of enough of the models; choose by --last N or --checkpoints."
+            )
     else:
         epochs = sorted(kept)[-wanted:]
     return average_files([kept[epoch] for epoch in epochs], exp / "checkpoints" / f"{name}.pt")
 
 
 def average_files(paths: Sequence[Path], target: Path) -> Path:
-    """Write the mean of checkpoints; warns where their masks differ, for the mean is then denser than each of them."""
-    mean = average_weights(paths)
-    zeros = [_count_zeros(load(path)["model"]) for path in paths]
-    if _count_zeros(mean) < 0.99 * min(zeros):
-        LOGGER.warning("The models have zeros in different places: their mean is denser than each of them.")
-    save({"model": mean}, target)
+    """Write the mean of checkpoints."""
+    save({"model": average_weights(paths)}, target)
     LOGGER.info("%s is the mean of %s", target, ", ".join(path.name for path in paths))
     return target
 
 
 def dev_scores(path: Path, by: str) -> dict[int, float]:
-    """Score of each validated epoch, out of metrics.jsonl; the half line of a killed run is passed over."""
+    """Score of each validated epoch, out of metrics.jsonl; the half line of a killed run is passed over.
+
+    Raises: DataError where the file cannot be read.
+    """
     scores = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with contextlib.suppress(ValueError):
+    for line in read_lines(path):
+        with contextlib.suppress(ValueError, KeyError):
             values = json.loads(line)
             if values["kind"] == "dev":
                 scores[values["epoch"]] = values[by]

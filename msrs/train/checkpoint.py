@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from msrs import config as configuration
 from msrs.errors import StageError, TrainingError
@@ -35,15 +36,32 @@ def save(state: dict, path: str | Path) -> None:
             raise
 
 
-def load(path: str | Path) -> dict:
-    """Tensors and plain values of a checkpoint. Raises: TrainingError where it is damaged or holds anything else."""
+def load(path: str | Path, is_mapped: bool = False) -> dict:
+    """Tensors and plain values of a checkpoint.
+
+    Args: is_mapped, read values when they are looked at, for who wants a part of them.
+    Raises: TrainingError where it is damaged or holds anything else.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except FileNotFoundError:
         raise StageError(f"{path} does not exist; run stage 4 (training) first.") from None
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrainingError(f"{path}: not a whole checkpoint ({reason}); delete it to use an older one.") from None
+        # What torch says of other files tells to switch off the guard against code in them.
+        is_told = isinstance(error, IsADirectoryError | PermissionError)
+        reason = error.strerror if is_told else "cut off, or a file of another kind"
+        raise TrainingError(f"{path}: not a whole checkpoint ({reason}); take another file.") from None
+    if not isinstance(state, dict):
+        raise TrainingError(f"{path}: not a whole checkpoint (a {type(state).__name__}); take another file.")
+    return state
+
+
+def load_weights(path: str | Path) -> dict[str, Tensor]:
+    """The model's weights of a checkpoint. Raises: StageError, TrainingError as `load`, and where it holds none."""
+    weights = load(path).get("model")
+    if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise TrainingError(f"{path}: a checkpoint without a model; take average.pt, epoch_N.pt or resume_N.pt.")
+    return weights
 
 
 def numbered(folder: Path, pattern: re.Pattern) -> list[tuple[int, Path]]:
@@ -62,12 +80,12 @@ def newest_resume(folder: Path, world: World = ALONE) -> dict | None:
     name = state = None
     for _, path in reversed(numbered(folder, RESUME) if world.is_main else []):
         try:
-            name, state = path.name, load(path)
+            name, state = path.name, load(path, world.is_sharded)
             break
         except TrainingError as error:
             LOGGER.warning("passed over: %s", error)
     name = world.gather(name)[0]
-    return state if world.is_main or name is None else load(folder / name)
+    return state if world.is_main or name is None else load(folder / name, world.is_sharded)
 
 
 def save_resume(state: dict, folder: Path, update: int) -> None:
@@ -96,7 +114,7 @@ def load_model(exp: str | Path, checkpoint: str = "average") -> tuple[Recogniser
                 f"{path} does not exist: stage 4 has not ended. Run it again, it goes on where it stopped."
             )
     model = Recogniser(options.model, options.modality, tokenizer.size)
-    state = load(path)["model"]
+    state = load_weights(path)
     fit_to_state(model, state)  # where units have been cut out
     try:
         model.load_state_dict(state)

@@ -21,14 +21,19 @@ T = TypeVar("T")
 BUCKET_WEIGHTS = 1 << 25  # gradients that travel together
 # A process that saves, or reads a slow disk, keeps the others waiting.
 TIMEOUT = datetime.timedelta(hours=1)
+SETTLE_SECONDS = 0.5
 OWN_LAUNCH = "MSRS_LAUNCHED"  # set for processes that msrs-train has started, which then tells their errors itself
 
 
 class World:
-    """All processes of a run as one of them sees them. Args: rank of this one; size, how many there are."""
+    """All processes of a run as one of them sees them.
 
-    def __init__(self, rank: int = 0, size: int = 1):
-        self.rank, self.size = rank, size
+    Args: rank of this one; size, how many there are; is_sharded, whether each holds a part of the model only (see
+    `sharding`). Then all have to make the same passes, for every pass asks the others for their parts.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1, is_sharded: bool = False):
+        self.rank, self.size, self.is_sharded = rank, size, is_sharded
         self.groups: dict[tuple[int, ...], dist.ProcessGroup] = {}
 
     @property
@@ -73,8 +78,11 @@ class World:
                 tensor.copy_(part.view(tensor.shape))
 
     def sum_gradients(self, model: nn.Module) -> None:
-        """Sum over the processes of each gradient; one that nobody has stays None, as in a run of one process."""
-        if self.size == 1:
+        """Sum over the processes of each gradient; one that nobody has stays None, as in a run of one process.
+
+        Where the model is sharded the backward pass has done so.
+        """
+        if self.size == 1 or self.is_sharded:
             return
         parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         owners = self.sums([float(parameter.grad is not None) for parameter in parameters])
@@ -120,7 +128,7 @@ def is_worker() -> bool:
 
 
 @contextlib.contextmanager
-def joined_world(use_gpu: bool) -> Iterator[tuple[World, str]]:
+def joined_world(use_gpu: bool, is_sharded: bool = False) -> Iterator[tuple[World, str]]:
     """The world that this process was started into, and its device; only the main process's log is seen."""
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = f"cuda:{local_rank}" if use_gpu else "cpu"
@@ -134,7 +142,7 @@ def joined_world(use_gpu: bool) -> Iterator[tuple[World, str]]:
         _die_with_parent()
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if use_gpu else "gloo", timeout=TIMEOUT)
-        yield World(rank, size), device
+        yield World(rank, size, is_sharded), device
     except MsrsError as error:
         _tell_launcher(error)
         raise
@@ -144,6 +152,9 @@ def joined_world(use_gpu: bool) -> Iterator[tuple[World, str]]:
         raise
     # After a failure the others may wait for this process for ever: it leaves, and the launcher ends them.
     World(rank, size).sums([0.0])
+    # Threads of a group that is still held somewhere (by a sharded model, say) live on; one that has a message to let go
+    # of when the interpreter ends aborts the process.
+    time.sleep(SETTLE_SECONDS)
     dist.destroy_process_group()
 
 

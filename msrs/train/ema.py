@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from msrs.shards import own_part
 from msrs.sparse.base import DENSE, SparseMethod
 
 
@@ -38,7 +39,8 @@ class RunningMean:
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))
         values = self._values()
-        torch._foreach_lerp_(list(self.mean.values()), [values[name] for name in self.mean], 1.0 - decay)
+        means, new = ([own_part(found[name]) for name in self.mean] for found in (self.mean, values))
+        torch._foreach_lerp_(means, new, 1.0 - decay)
         if self.phase != DENSE:
             for name, parameter in self.sparse.params.items():
                 self.mean[name].mul_(parameter.data != 0)

@@ -1,21 +1,20 @@
 """An experiment folder around a training run: configuration, environment, checks before the first update."""
 
 import contextlib
-import hashlib
 import json
 import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from msrs import config as configuration
 from msrs import environment
 from msrs.data.dataset import UtteranceDataset
-from msrs.data.noise import noise_digest
 from msrs.errors import ConfigError, DataError, TrainingError
-from msrs.files import sha256, write_text
+from msrs.files import write_text
 from msrs.frontends import AUDIO_FRONTENDS
 from msrs.log import LOGGER, log_to_file
 from msrs.models.recogniser import Recogniser
@@ -24,17 +23,16 @@ from msrs.seeding import seed_everything
 from msrs.text.tokenizer import Tokenizer
 from msrs.train.checkpoint import newest_resume
 from msrs.train.distributed import ALONE, World
+from msrs.train.fingerprint import changes, fingerprint_of
 from msrs.train.initialise import initialise, read_source
 from msrs.train.lock import locked
 from msrs.train.options import TrainConfig
-from msrs.train.reporters import reporting
+from msrs.train.record import write_record
+from msrs.train.reporters import check_wandb, reporting
+from msrs.train.sharding import check_shardable, shard
 from msrs.train.trainer import Trainer
 
-# What may change between a stop and a restart without changing what is computed.
-FREE_KEYS = (
-    "show_utterances", "num_workers", "cache_megabytes", "save_every_updates", "average", "select_by",
-    "watch_every_updates", "gap_gate_share", "wandb",
-)  # fmt: skip
+SHOWN_CHANGES = 4
 
 
 def train(
@@ -55,6 +53,8 @@ def train(
     Raises: StageError, DataError, ConfigError before the first update; TrainingError later.
     """
     check_masks(options)
+    check_wandb(options.train.wandb)
+    check_shardable(options, world)
     tokenizer = Tokenizer.load(tokens_dir)
     cache_bytes = options.train.cache_megabytes << 20
     arguments = (tokenizer.encode, options.modality, options.augment, options.seed, cache_bytes)
@@ -62,17 +62,21 @@ def train(
     check_sets(train_set, dev_set)
     keep_trainable(train_set, tokenizer)
     seed_everything(options.seed)
-    model = Recogniser(options.model, options.modality, tokenizer.size).to(device)
-    fingerprint = fingerprint_of(options, [train_dir, dev_dir], tokens_dir)
+    # A model that is to be sharded may be too large for a device as a whole.
+    model = Recogniser(options.model, options.modality, tokenizer.size).to("cpu" if world.is_sharded else device)
+    fingerprint = fingerprint_of(options, train_dir, dev_dir, tokens_dir)
     with contextlib.ExitStack() as stack:
         if world.is_main:
             stack.enter_context(locked(exp))
             stack.enter_context(log_to_file(exp / "train.log"))
         state = newest_resume(exp / "checkpoints", world)
-        origin = begin(model, state, fingerprint, init, tokenizer)
+        origin = begin(model, state, fingerprint, init, tokenizer, exp)
+        if world.is_sharded:
+            shard(model, device, world)
         trainer = Trainer(options, model, train_set, dev_set, tokenizer.decode, exp / "checkpoints", fingerprint, world)
         trainer.place.origin = origin
         trainer.resume(state)
+        del state  # which may be larger than what a process has kept of it
         if trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
             LOGGER.info("%s has been trained to its end; passed over", exp)
             return
@@ -82,6 +86,7 @@ def train(
             trainer.run()
             return
         describe(options, exp, command)
+        write_record(exp, train_set, dev_set)
         keep_tokens(tokens_dir, exp / "tokens")
         trainer.describe()
         with reporting(exp, trainer.place.update, options.train.wandb) as trainer.reporters:
@@ -89,7 +94,12 @@ def train(
 
 
 def begin(
-    model: Recogniser, state: dict | None, fingerprint: str, init: Sequence[str | Path], tokenizer: Tokenizer
+    model: Recogniser,
+    state: dict | None,
+    fingerprint: dict[str, Any],
+    init: Sequence[str | Path],
+    tokenizer: Tokenizer,
+    exp: Path,
 ) -> list[str]:
     """Say whether the run is resumed, begins from other weights or from scratch; put these weights into the model.
 
@@ -98,10 +108,11 @@ def begin(
     """
     names = [str(path) for path in init]
     if state is not None:
-        if state["fingerprint"] != fingerprint:
+        if told := changes(state["fingerprint"], fingerprint, exp / "config.yaml"):
+            shown = told if len(told) <= SHOWN_CHANGES else [*told[:SHOWN_CHANGES], f"{len(told) - SHOWN_CHANGES} more"]
             raise TrainingError(
-                "The data, the tokens or the configuration of model, batches or optimiser are not those that this "
-                "run began with. Give the new run its own name (--tag), or delete this folder."
+                f"{exp}: the run in this folder was begun with other data or options: {'; '.join(shown)}. Give the new run "
+                f"a folder of its own (--tag of run.sh, --exp of msrs-train), or delete this one."
             )
         place = state["place"]
         if names and names != place["origin"]:
@@ -169,22 +180,6 @@ def keep_trainable(train_set: UtteranceDataset, tokenizer: Tokenizer) -> None:
         raise DataError(f"{train_set.folder}: no utterance has both a transcript and enough frames for it.")
     train_set.utt_ids = [train_set.utt_ids[index] for index in kept]
     train_set.num_frames = [train_set.num_frames[index] for index in kept]
-
-
-def fingerprint_of(options: TrainConfig, dumps: Sequence[Path], tokens_dir: Path) -> str:
-    """Hash of all that decides what is computed: a resumed run must share it."""
-    values = configuration.to_dict(options)
-    for key in FREE_KEYS:
-        values["train"].pop(key)
-    # What is off counts as what the version before did not know: its runs can be gone on with.
-    for part in ("augment", "train"):
-        values[part] = {key: value for key, value in values[part].items() if value is not None}
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    if options.augment.noise and options.modality != "video":
-        digest.update(noise_digest(options.augment.noise, dumps[0]).encode())
-    for path in (*(dump / name for dump in dumps for name in ("utt2num_frames", "text")), tokens_dir / "tokens.txt"):
-        digest.update(sha256(path).encode())
-    return digest.hexdigest()
 
 
 def keep_tokens(source: Path, target: Path) -> None:

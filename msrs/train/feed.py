@@ -35,7 +35,8 @@ class Feed:
         accumulate = self.options.train.accumulate
         plan = self.plan(epoch)
         groups = [plan[start : start + accumulate] for start in range(done, len(plan), accumulate)]
-        shares = [deal(group, self.world.rank, self.world.size) for group in groups]
+        world = self.world
+        shares = [deal(group, world.rank, world.size, world.is_sharded) for group in groups]
         batches = self._load(self.train_set, [[(epoch, i) for i in share.indices] for own in shares for share in own])
         for number, (group, own) in enumerate(zip(groups, shares, strict=True), start=1):
             self.world.make_groups(widths(len(group), self.world.size))
@@ -45,10 +46,15 @@ class Feed:
         """The first whole batches of the run, the same in each process."""
         return self._load(self.train_set, [[(0, index) for index in batch] for batch in self.plan(0)[:count]])
 
-    def dev_batches(self) -> Iterator[Batch]:
-        """This process's batches of the development set."""
-        plan = plan_in_order(self.dev_set.num_frames, self.options.batching)[self.world.rank :: self.world.size]
-        return self._load(self.dev_set, [[(None, index) for index in batch] for batch in plan])
+    def dev_batches(self) -> tuple[Iterator[Batch], int]:
+        """This process's batches of the development set, and how many are its own.
+
+        Where all processes have to make the same passes, an utterance follows for a batch that others have more.
+        """
+        plan = plan_in_order(self.dev_set.num_frames, self.options.batching)
+        own = plan[self.world.rank :: self.world.size]
+        company = [plan[-1][:1]] * (self.world.is_sharded * (-(-len(plan) // self.world.size) - len(own)))
+        return self._load(self.dev_set, [[(None, index) for index in batch] for batch in own + company]), len(own)
 
     def _load(self, dataset: UtteranceDataset, batches: list[list[tuple[int | None, int]]]) -> Iterator[Batch]:
         """Batches of a set in the given order, prepared by worker processes where asked for."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from msrs.errors import StageError, TrainingError
 from msrs.files import read_lines
 from msrs.log import LOGGER
-from msrs.train.checkpoint import load
+from msrs.train.checkpoint import load_weights
 
 HEADS = ("ctc.output.", "decoder.embedding.", "decoder.output.")  # a row a token
 STREAMS = ("video", "audio")
@@ -55,11 +55,16 @@ def read_source(path: str | Path) -> Source:
                 f"--init {path}: no checkpoints/average.pt in it; name an experiment that has ended, or a file."
             )
         path = path / "checkpoints/average.pt"
-    state = load(path)
-    if not isinstance(state.get("model"), dict):
-        raise TrainingError(f"--init {path}: a checkpoint without a model; take average.pt, epoch_N.pt or resume_N.pt.")
+    if not path.exists():
+        raise StageError(
+            f"--init {path}: there is no such file or folder; name an experiment that has ended, or a file."
+        )
+    try:
+        weights = load_weights(path)
+    except TrainingError as error:
+        raise TrainingError(f"--init {error}") from None
     tokens = path.parent.parent / "tokens/tokens.txt"
-    return Source(path, state["model"], read_lines(tokens) if tokens.exists() else None)
+    return Source(path, weights, read_lines(tokens) if tokens.exists() else None)
 
 
 def initialise(model: nn.Module, sources: Sequence[Source], tokens: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor
 
 from msrs.log import LOGGER
 from msrs.train import checkpoint
@@ -15,11 +15,11 @@ class KeptModels:
     def __init__(self, folder: Path, count: int):
         self.folder, self.count = folder, count
 
-    def keep(self, model: nn.Module, epoch: int, scores: dict[int, float]) -> None:
-        """Save the model where its score is among the best (lowest), and drop what no longer is."""
+    def keep(self, weights: dict[str, Tensor], epoch: int, scores: dict[int, float]) -> None:
+        """Save a model's weights where its score is among the best (lowest), and drop what no longer is."""
         best = best_epochs(scores, self.count)
         if epoch in best:
-            checkpoint.save({"model": model.state_dict()}, self.folder / f"epoch_{epoch:05d}.pt")
+            checkpoint.save({"model": weights}, self.folder / f"epoch_{epoch:05d}.pt")
         for number, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
             if number not in best:
                 path.unlink()

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 import uuid
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ def launch(words: Sequence[str], num_processes: int, num_nodes: int, rendezvous:
     """Run `msrs-train WORDS` in `num_processes` processes here, joined with those of the other machines.
 
     Every machine has to call it alike; `rendezvous` is HOST:PORT of one of them. When one process fails the others
-    are ended. Raises: ConfigError without a rendezvous for several machines; TrainingError with what the first
-    failing process said.
+    are ended. Raises: ConfigError without a rendezvous for several machines, or one that is no HOST:PORT; TrainingError
+    where they do not find each other, or with what the first failing process said.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     if num_nodes > 1 and not rendezvous:
@@ -26,6 +28,8 @@ def launch(words: Sequence[str], num_processes: int, num_nodes: int, rendezvous:
             f"--num-nodes {num_nodes} needs --rendezvous HOST:PORT, the same on every machine: one of them, and a free "
             f"port of it. (--cmd slurm starts all machines by itself.)"
         )
+    if rendezvous and not re.fullmatch(r".+:\d{1,5}", rendezvous):
+        raise ConfigError(f"--rendezvous {rendezvous}: expected HOST:PORT, such as node1:29500.")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its tables of tracebacks; told below
     os.environ[OWN_LAUNCH] = "1"
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
@@ -42,6 +46,11 @@ def launch(words: Sequence[str], num_processes: int, num_nodes: int, rendezvous:
         elastic_launch(settings, sys.executable)("-m", "msrs.bin.train", *words)
     except ChildFailedError as error:
         raise TrainingError(_told(error)) from None
+    except RendezvousError:
+        raise TrainingError(
+            f"--rendezvous {rendezvous}: the {num_nodes} machines did not find each other there. The command has to be "
+            f"given on each of them, with the name and a free port of one of them, which the others can reach."
+        ) from None
     except SignalException:
         raise KeyboardInterrupt from None
 

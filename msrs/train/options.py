@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from msrs.config import config
+from msrs.config import Free, config
 from msrs.data.augment import AugmentConfig
 from msrs.data.batching import BatchingConfig
 from msrs.models.recogniser import Modality, RecogniserConfig
@@ -17,25 +17,25 @@ Count = Annotated[int, pydantic.Field(ge=1)]
 
 @config
 class LoopConfig:
-    """The loop itself."""
+    """The loop itself. What is `Free` may change between a stop and a restart of a run."""
 
     max_epochs: Count = 50
     clip_norm: float = 5.0  # of the gradient of all weights together
     accumulate: Count = 1  # batches that make one update
     precision: Literal["float32", "bfloat16"] = "float32"  # of the forward pass; weights stay float32
-    validate_every_epochs: Count = 1
-    save_every_updates: Count = 500  # a kill loses at most so much work; also saved at each validation
-    average: Count = 5  # checkpoints that make the model, the best of the validations
+    validate_every_epochs: Free[Count] = 1
+    save_every_updates: Free[Count] = 500  # a kill loses at most so much work; also saved at each validation
+    average: Free[Count] = 5  # checkpoints that make the model, the best of the validations
     select_by: Literal["loss", "wer", "last"] = (
         "wer"  # what makes a checkpoint good: on the development set, or its age
     )
     ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None  # decay of a running mean of weights; 0.999, say
-    show_utterances: int = 3  # decoded beside their references at each validation
-    gap_gate_share: Annotated[float, pydantic.Field(ge=0)] = 0.25  # of a lip reading run: then it warns of blindness
-    watch_every_updates: Annotated[int, pydantic.Field(ge=0)] = 50  # gradients by layer, branch shares; 0: never
-    wandb: str | None = None  # project of Weights & Biases to report to; WANDB_MODE=offline works without a network
-    num_workers: int = 0  # processes that prepare batches; 0: the training process itself
-    cache_megabytes: int = 2000  # decoded video kept in memory (a process)
+    show_utterances: Free[int] = 3  # decoded beside their references at each validation
+    gap_gate_share: Free[Annotated[float, pydantic.Field(ge=0)]] = 0.25  # of a lip reading run; then it warns
+    watch_every_updates: Free[Annotated[int, pydantic.Field(ge=0)]] = 50  # gradients by layer; 0: never
+    wandb: Free[str | None] = None  # project of Weights & Biases; WANDB_MODE=offline works without a network
+    num_workers: Free[int] = 0  # processes that prepare batches; 0: the training process itself
+    cache_megabytes: Free[int] = 2000  # decoded video kept in memory (a process)
 
 
 @config

@@ -85,14 +85,12 @@ class TensorBoard:
 class WeightsAndBiases:
     """Numbers and histograms to a project of Weights & Biases; a restarted run goes on in its own page.
 
-    WANDB_MODE=offline leaves them in the experiment's folder, for `wandb sync`. Raises: DependencyError without wandb.
+    WANDB_MODE=offline leaves them in the experiment's folder, for `wandb sync`.
     """
 
     def __init__(self, folder: Path, project: str):
-        try:
-            import wandb
-        except ImportError:
-            raise DependencyError("train.wandb needs wandb; run: pip install msrs[wandb]") from None
+        import wandb
+
         name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
         self.run = wandb.init(project=project, name=folder.name, id=name, dir=str(folder), resume="allow")
         self.histogram = wandb.Histogram
@@ -109,6 +107,15 @@ class WeightsAndBiases:
     def close(self) -> None:
         """Send what is pending."""
         self.run.finish()
+
+
+def check_wandb(project: str | None) -> None:
+    """Raises: DependencyError where reports are to go to Weights & Biases, and wandb is not installed."""
+    try:
+        if project:
+            import wandb  # noqa: F401
+    except ImportError:
+        raise DependencyError("train.wandb needs wandb; run: pip install msrs[wandb]") from None
 
 
 @contextlib.contextmanager

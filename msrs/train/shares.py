@@ -42,16 +42,23 @@ def widths(num_batches: int, num_processes: int) -> list[int]:
     return [width_of(min(num_processes, num_batches - start), num_processes) for start in starts]
 
 
-def deal(batches: Sequence[Sequence[int]], rank: int, num_processes: int) -> list[Share]:
-    """What process `rank` passes of an update. A process may come away with nothing.
+def deal(batches: Sequence[Sequence[int]], rank: int, num_processes: int, in_step: bool = False) -> list[Share]:
+    """What process `rank` passes of an update.
+
+    A process may come away with nothing; where all have to make the same passes (`in_step`), it then passes an
+    utterance that is not counted.
 
     >>> [[share.indices for share in deal([[0, 1, 2], [3, 4], [5, 6, 7]], rank, 2)] for rank in (0, 1)]
     [[(0, 1, 2), (5, 7)], [(3, 4), (6,)]]
+    >>> deal([[0], [1]], 2, 3), len(deal([[0], [1]], 2, 3, in_step=True))
+    ([], 1)
     """
     shares = []
     for turn, width in enumerate(widths(len(batches), num_processes)):
         number = turn * num_processes + rank // width
         if number >= len(batches):
+            if in_step:
+                shares.append(Share(len(batches) - 1, tuple(batches[-1][:1]), (rank,), is_counted=False))
             continue
         # Neighbours in a batch are of similar length: every width-th gives parts of equal size.
         own = tuple(batches[number][rank % width :: width])

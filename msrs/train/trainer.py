@@ -6,14 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from msrs.data.dataset import UtteranceDataset
 from msrs.log import LINE_SECONDS, LOGGER
 from msrs.models.recogniser import Recogniser
-from msrs.optim.optimizers import make_optimizer
+from msrs.optim.optimizers import make_optimizer, restore
 from msrs.optim.schedules import check_schedule, rate_share
+from msrs.shards import whole
 from msrs.sparse import SPARSE_METHODS
 from msrs.sparse.mask_file import save_masks
 from msrs.train import checkpoint
@@ -26,6 +28,7 @@ from msrs.train.nonfinite import stop_on_nonfinite
 from msrs.train.options import TrainConfig
 from msrs.train.random_state import read_random, set_random, start_random
 from msrs.train.reporters import Reporter
+from msrs.train.sharding import copies, parts_of_state, put_together, whole_state
 from msrs.train.updates import Update, pass_parts
 from msrs.train.validate import validate
 from msrs.train.vision_gate import remark_on_blindness
@@ -51,7 +54,7 @@ class Trainer:
     """Trains one recogniser; what a kill takes is done again in exactly the same way.
 
     Args: options; model on its device; train and dev sets; decode, from ids to text; folder of checkpoints;
-    fingerprint, a hash of data and model that a resumed run has to share; world, all processes of the run.
+    fingerprint, of data and options, that a resumed run has to share; world, all processes of the run.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Trainer:
         dev_set: UtteranceDataset,
         decode: Callable[[list[int]], str],
         folder: Path,
-        fingerprint: str,
+        fingerprint: dict[str, Any],
         world: World,
     ):
         self.options, self.model, self.decode, self.world = options, model, decode, world
@@ -137,14 +140,15 @@ class Trainer:
             group["lr"] = rate
         self.sparse.before_forward(step)
         watched = self.options.train.watch_every_updates
-        if watched and step % watched == 0 and self.reporters:
+        if watched and step % watched == 0 and self.is_looking:
             paused = time.perf_counter()
-            batches = [part.batch for part in update.parts]  # of the main process alone, where there are several
-            self.report("watch", {"epoch": place.epoch + 1, **watch_update(self.model, batches, self.autocast)})
+            batches = [part.batch for part in update.parts if part.share.is_counted]
+            numbers = watch_update(self.model, batches, self.autocast, self.world, update.parts[0].batch)
+            self.report("watch", {"epoch": place.epoch + 1, **numbers})
             start += time.perf_counter() - paused  # looking on is not training
         passed = pass_parts(self.model, update, self.world, self.autocast)
         self.sparse.after_backward(step)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.train.clip_norm))
+        norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.train.clip_norm)))
         if not (math.isfinite(passed.means["loss"]) and math.isfinite(norm)):
             stop_on_nonfinite(update, passed, norm, step + 1, self.folder, self.world)
         self.optimizer.step()
@@ -164,20 +168,26 @@ class Trainer:
 
     def autocast(self) -> contextlib.AbstractContextManager:
         """The forward pass's precision."""
-        low = self.options.train.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16) if low else contextlib.nullcontext()
+        if self.options.train.precision == "float32":
+            return contextlib.nullcontext()
+        # The cache of rounded weights would keep what a sharded model has let go of.
+        return torch.autocast(self.device.type, torch.bfloat16, cache_enabled=not self.world.is_sharded)
 
     def validate(self) -> None:
         """Measure on the development set, keep the weights where they are among the best."""
         loop, place, world = self.options.train, self.place, self.world
-        world.check_same(self.model.state_dict().values())
+        world.check_same(copies(self.model.state_dict()))
+        batches, num_own = self.feed.dev_batches()
         with self.evaluated_weights(), self.autocast():
-            metrics, shown = validate(
-                self.model, self.feed.dev_batches(), self.decode, loop.show_utterances, world.gather
-            )
+            with put_together(self.model, world):
+                metrics, shown = validate(
+                    self.model, batches, self.decode, loop.show_utterances, world.gather,
+                    num_own if world.is_sharded else None,
+                )  # fmt: skip
             place.scores[place.epoch] = -place.epoch if loop.select_by == "last" else metrics[loop.select_by]
+            weights = whole_state(self.model.state_dict(), world)
             if world.is_main:
-                self.kept.keep(self.model, place.epoch, place.scores)
+                self.kept.keep(weights, place.epoch, place.scores)
         lines = [f"{utt_id}\n    ref {text}\n    hyp {hypothesis}" for utt_id, text, hypothesis in shown]
         figures = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         LOGGER.info("epoch %d, %s: dev %s\n%s", place.epoch, hours(place.seconds), figures, "\n".join(lines))
@@ -198,14 +208,20 @@ class Trainer:
         place = self.place
         if place.phase == "search" and self.sparse.phase != "search":
             place.scores.clear()
+            masks = whole_state(self.sparse.masks(), self.world)
             if self.world.is_main:
-                save_masks(self.sparse.masks(), self.folder.parent / "masks.npz")
+                save_masks(masks, self.folder.parent / "masks.npz")
                 self.kept.forget()
         place.phase = self.sparse.phase
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether this process takes part in looking at weights and gradients: all do where each holds a part."""
+        return bool(self.reporters) or self.world.is_sharded
+
     def report_histograms(self) -> None:
         """How the weights (and the mask's logits where there are any) are spread, by block."""
-        if not self.reporters:
+        if not self.is_looking:
             return
         with self.sparse.applied():
             weights = {name: p for name, p in self.model.named_parameters() if p.dim() >= 2}
@@ -220,8 +236,6 @@ class Trainer:
     def save(self) -> None:
         """Save all that the run needs to go on."""
         random = read_random(self.device, self.world)
-        if not self.world.is_main:
-            return
         state = {
             "fingerprint": self.fingerprint,
             "place": dataclasses.asdict(self.place),
@@ -232,16 +246,19 @@ class Trainer:
         }
         if self.ema:
             state["ema"] = self.ema.state_dict()
-        checkpoint.save_resume(state, self.folder, self.place.update)
+        state = whole_state(state, self.world)
+        if self.world.is_main:
+            checkpoint.save_resume(state, self.folder, self.place.update)
 
     def resume(self, state: dict | None) -> None:
         """Go to where a checkpoint stands, or to the start where there is none."""
         if state is None:
             start_random(self.options.seed, self.world)
             return
+        state = parts_of_state(state, self.model, self.optimizer, self.world)
         self.place = Place(**state["place"])
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore(self.optimizer, state["optimizer"])
         self.sparse.load_state_dict(state["sparse"])
         if self.ema:
             self.ema.load_state_dict(state["ema"])

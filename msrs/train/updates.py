@@ -124,7 +124,8 @@ def _running_statistics(model: nn.Module, num_batches: int, world: World) -> Ite
     @torch.no_grad()
     def note(share: Share) -> None:
         for value, total, keep in zip(running, sums, keeps, strict=True):
-            if world.rank == share.ranks[0]:  # all that share a batch have its statistics
+            # All that share a batch have its statistics; what only keeps company has none of any batch.
+            if world.rank == share.ranks[0] and share.is_counted:
                 total.add_(value, alpha=keep ** (num_batches - 1 - share.number))
             value.zero_()
 

@@ -39,24 +39,30 @@ def validate(
     decode: Callable[[list[int]], str],
     show: int,
     gather: Callable[[tuple], list[tuple]] = lambda own: [own],
+    num_own: int | None = None,
 ) -> tuple[dict[str, float], list[tuple[str, str, str]]]:
     """Losses in nats a token, greedy CTC word and character errors, vision gap.
 
     The vision gap is the loss with the videos exchanged within each batch minus the loss: zero while the model
     speaks without looking. A batch of one utterance cannot be exchanged and is left out of it.
-    Args: show, utterances to give back; gather, brings together what processes found that have other batches each.
+    Args: show, utterances to give back; gather, brings together what processes found that have other batches each;
+    num_own, where these have to make the same passes: how many of the batches count, while the rest keeps company.
     Returns: numbers by name; the first `show` utterances as (utt_id, reference, hypothesis).
     """
     sums: dict[str, float] = {}
     gap = gap_tokens = 0.0
     texts: list[tuple[str, str, str]] = []
     with evaluating(model):
-        for batch in batches:
+        for number, batch in enumerate(batches):
             memory, lengths = model.encode(batch)
             losses = model.losses(batch, memory, lengths)
+            if batch.video is not None and (len(batch) > 1 or num_own is not None):
+                exchanged = model(permute_videos(batch)).total
+            if num_own is not None and number >= num_own:
+                continue
             _add(sums, losses)
             if batch.video is not None and len(batch) > 1:
-                gap += float(model(permute_videos(batch)).total - losses.total) * losses.num_tokens
+                gap += float(exchanged - losses.total) * losses.num_tokens
                 gap_tokens += losses.num_tokens
             hypotheses = ctc_greedy(model.ctc, memory, lengths)
             # The reference is what the tokenizer makes of it, so that case and punctuation are those of the hypothesis.

@@ -9,32 +9,46 @@ import torch
 from torch import Tensor, nn
 
 from msrs.data.dataset import Batch
+from msrs.shards import whole
 from msrs.sparse.selection import layer_of
 from msrs.sparse.stats import GradientWatch, grouped
+from msrs.train.distributed import ALONE, World
 
 NUM_PARTS = 8  # micro-batches that an update is split into for the signal-to-noise ratio
 NUM_BINS = 64
 
 
 def watch_update(
-    model: nn.Module, batches: Sequence[Batch], autocast: Callable[[], contextlib.AbstractContextManager]
+    model: nn.Module,
+    batches: Sequence[Batch],
+    autocast: Callable[[], contextlib.AbstractContextManager],
+    world: World = ALONE,
+    company: Batch | None = None,
 ) -> dict[str, float]:
     """Gradients and branch shares of an update that is about to be made, from passes of its own.
 
     The update's utterances are split into up to eight micro-batches, in training mode, so the numbers hold noise of
     dropout and of small batches; random state, normalisation statistics and `.grad` are left as they were found
     (`.grad` has to be empty). It costs about one more forward and backward pass.
+    Args: batches of this process; world: where it is sharded all processes call this, each with its own, and a
+    micro-batch is what they pass at once; company, a batch, whose first utterance is passed, and not counted, while
+    others have more to pass.
     Returns: `grad_norm/`, `grad_tiny/`, `grad_snr/` (see `GradientWatch`) and `branch_share/` (see `branch_shares`).
     """
-    num_tokens = max(1, sum(int(batch.token_lengths.sum()) for batch in batches))
+    num_tokens = sum(int(batch.token_lengths.sum()) for batch in batches)
+    parts = [part for batch in batches for part in split(batch, max(1, NUM_PARTS // len(batches)))]
+    num_own = len(parts)
+    if world.is_sharded:
+        num_tokens = int(sum(world.gather(num_tokens)))
+        parts += split(company, len(company))[:1] * (max(world.gather(num_own)) - num_own)
     watch = GradientWatch(model)
     with _unnoticed(model), branch_shares(model) as shares:
-        for batch in batches:
-            for part in split(batch, max(1, NUM_PARTS // len(batches))):
-                with autocast():
-                    losses = model(part)
-                (losses.total * (losses.num_tokens / num_tokens)).backward()
-                watch.micro_batch()
+        for number, part in enumerate(parts):
+            with autocast():
+                losses = model(part)
+            share = losses.num_tokens / max(1, num_tokens) if number < num_own else 0.0
+            (losses.total * share).backward()
+            watch.micro_batch()
         numbers = watch.collect()
         for parameter in model.parameters():
             parameter.grad = None
@@ -112,11 +126,12 @@ def is_histogram_epoch(epoch: int, last: int) -> bool:
 def histograms(tensors: dict[str, Tensor]) -> dict[str, dict[str, object]]:
     """Histogram of all values of each block.
 
+    Of tensors that are held in parts all processes have to ask for it.
     Returns: block -> {"low", "high": outer edges; "counts": 64 even bins}.
     """
     result = {}
     for block, names in grouped(list(tensors), layer_of).items():
-        values = torch.cat([tensors[name].detach().float().flatten() for name in names])
+        values = torch.cat([whole(tensors[name].detach()).float().flatten() for name in names])
         low, high = float(values.min()), float(values.max())
         if low == high:
             low, high = low - 0.5, high + 0.5

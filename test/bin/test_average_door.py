@@ -44,7 +44,13 @@ def test_files_of_ones_choice(exp, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--last", "9"], "has 4 models"), (["--best", "0"], "at least 1"), (["--checkpoints", "a.pt"], "--out")],
+    [
+        (["--last", "9"], "9 models are to be averaged, 4 are there"),
+        (["--best", "0"], "at least 1"),
+        (["--checkpoints", "a.pt"], "--out"),
+        (["--best", "1", "--name", "a/b"], "--name a/b: expected a word without a slash"),
+        (["--best", "1", "--by", "loss", "--name", "epoch_00001.pt/x"], "without a slash"),
+    ],
 )
 def test_what_cannot_be_is_told(exp, log, words, told):
     assert main(["--exp", str(exp), *words]) == 1
@@ -57,3 +63,19 @@ def test_models_with_other_masks_make_a_denser_mean_and_a_warning(exp, log):
         save({"model": weights}, exp / f"checkpoints/epoch_{epoch:05d}.pt")
     assert main(["--exp", str(exp), "--last", "2"]) == 0
     assert "denser" in log.text
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"), [(None, "cannot be read"), ('{"kind": "dev"}\n', "no wer of enough of the models")]
+)
+def test_without_scores_there_is_no_best(exp, log, metrics, told):
+    (exp / "metrics.jsonl").unlink()
+    if metrics:
+        (exp / "metrics.jsonl").write_text(metrics, encoding="utf-8")
+    assert main(["--exp", str(exp), "--best", "1"]) == 1
+    assert "metrics.jsonl: " in log.text and told in log.text
+
+
+def test_a_mean_cannot_take_a_folders_name(exp, log):
+    assert main(["--checkpoints", str(exp / "checkpoints/epoch_00001.pt"), "--out", str(exp / "checkpoints")]) == 1
+    assert "choose another" in log.text

@@ -5,7 +5,7 @@ from typing import Literal
 import pytest
 
 from msrs import config as configuration
-from msrs.config import apply_overrides, build, config, load_document, parse_document, to_yaml
+from msrs.config import Free, apply_overrides, build, config, fixed, load_document, parse_document, to_yaml
 from msrs.errors import ConfigError
 from msrs.registry import Registry
 
@@ -23,6 +23,7 @@ class Recurrent:
     class Config:
         type: Literal["recurrent"] = "recurrent"
         size: int = 7
+        workers: Free[int] = 0
 
 
 ENCODERS = Registry("encoder", Conformer, Recurrent)
@@ -103,3 +104,11 @@ def test_a_configuration_survives_writing_and_reading(tmp_path):
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(Exception, match=r"nowhere.yaml: cannot be read"):
         load_document(tmp_path / "nowhere.yaml")
+
+
+def test_what_is_free_is_left_out_of_what_is_fixed_and_checked_all_the_same():
+    model = parse("encoder: {type: recurrent, workers: 3}")
+    assert fixed(model)["encoder"] == {"type": "recurrent", "size": 7}
+    assert build(Model, parse_document(to_yaml(model), "x")) == model
+    with pytest.raises(ConfigError, match="x:1: encoder.workers: "):
+        build(Model, parse_document("encoder: {type: recurrent, workers: many}", "x"))

@@ -22,6 +22,7 @@ FLOORS = (
         "lengths",
         "memory",
         "batch_norm",
+        "shards",
     ),
     ("data", "text", "optim"),
     ("faces", "frontends", "nets", "sparse", "score", "synth"),
@@ -33,7 +34,7 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 MODULES = sorted((ROOT / "msrs").rglob("*.py"))
 # Packages that a user may be without: imported inside the function that needs them.
-OPTIONAL = {"mediapipe", "matplotlib", "tensorboard", "espeakng_loader", "torchaudio", "ffmpeg", "submitit", "wandb"}
+OPTIONAL = {"mediapipe", "tensorboard", "espeakng_loader", "torchaudio", "ffmpeg", "submitit", "wandb"}
 # What pip calls a package where that is not what Python calls it, or what brings it along.
 DISTRIBUTIONS = {"yaml": "pyyaml", "PIL": "pillow", "espeakng_loader": "espeakng-loader", "ffmpeg": "ffmpeg-python"}
 DISTRIBUTIONS["flatbuffers"] = "mediapipe"

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from msrs.optim.optimizers import OptimizerConfig, make_optimizer
+from msrs.optim.optimizers import OptimizerConfig, make_optimizer, restore
 
 
 def test_matrices_alone_decay():
@@ -18,3 +18,14 @@ def test_on_a_cpu_it_is_never_fused():
     groups = make_optimizer(nn.Linear(3, 4), OptimizerConfig(fused=True)).param_groups
     assert not any(group["fused"] for group in groups)
     assert make_optimizer(nn.Linear(3, 4, device="meta"), OptimizerConfig(fused=False)).param_groups[0]["fused"] is None
+
+
+def test_a_restored_state_leaves_fused_as_it_was_made():
+    layer = nn.Linear(3, 4)
+    state = make_optimizer(layer, OptimizerConfig()).state_dict()
+    for group in state["param_groups"]:
+        group["fused"] = True  # saved on a GPU
+    optimizer = make_optimizer(layer, OptimizerConfig())
+    restore(optimizer, state)
+    assert [group["fused"] for group in optimizer.param_groups] == [None, None]
+    assert state["param_groups"][0]["fused"]

@@ -11,7 +11,7 @@ import pytest
 
 from msrs import config
 from msrs.data.ark import ArkWriter
-from msrs.errors import ConfigError, MsrsError
+from msrs.errors import ConfigError, MsrsError, StageError
 from msrs.report.plateau import rows_of
 from msrs.text.normalise import find_rules
 from msrs.text.tokenizer import train_tokenizer
@@ -115,9 +115,9 @@ def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe):
 
 def test_a_failed_run_is_told_and_the_others_go_on(recipe):
     path = recipe / "conf/ablation/list.yaml"
-    path.write_text(LIST.replace("  dense: {}", "  dense: {}\n  wrong: {optim.lrr: 1}"))
+    path.write_text(LIST.replace("  dense: {}", "  dense: {}\n  wrong: {schedule.warmup_updates: 999}"))
     assert run("--only", "wrong", "dense") == 1
-    assert "optim.lrr" in (recipe / "exp/ablation/list/wrong_1/failed.txt").read_text()
+    assert "schedule.warmup_updates is 999" in (recipe / "exp/ablation/list/wrong_1/failed.txt").read_text()
     assert json.loads((recipe / "exp/ablation/list/dense_1/decode_ablation/dev/result.json").read_text())
 
 
@@ -174,3 +174,24 @@ def test_every_run_of_our_lists_is_a_valid_configuration(path):
     for run in runs[: len(listed.runs)]:
         config.load(TrainConfig, path.parent / listed.config, run.settings)
     assert all(label in listed.runs for labels in listed.plots.values() for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("  dense: {}", "  dense: {optim.lrr: 1}", "list.yaml: run dense: .*optim.lrr is not a key of Optimizer"),
+        ("config: tiny", "config: nowhere", "list.yaml: run shuffled: .*nowhere.yaml: cannot be read"),
+        ("seeds: [1]", "seeds: []", "list.yaml:.*: seeds: "),
+        ("train_clips: 8", "train_clips: 0", "list.yaml:.*: train_clips"),
+        ("tokens: char", "tokens: runes", "tokens_runes/tokens.txt is missing"),
+        ("plots: {", "plots: {more: [nobody], ", "list.yaml: plots.more: no run 'nobody'"),
+        ("decode: {beam_size", "decode: {beem_size", "list.yaml: decode: .*beem_size"),
+    ],
+)
+def test_a_wrong_list_is_refused_before_anything_is_trained(recipe, old, new, told):
+    path = recipe / "conf/ablation/list.yaml"
+    assert old in LIST
+    path.write_text(LIST.replace(old, new))
+    with pytest.raises((ConfigError, StageError), match=f"(?s){told}"):
+        door.work(door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--ngpu", "0"]))
+    assert not (recipe / "exp").exists()

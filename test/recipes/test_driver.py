@@ -79,7 +79,7 @@ def test_all_stages_in_order(recipe):
         "msrs-results",
     ]
     assert recipe.calls[0] == "data.sh [--nj] [3]"
-    assert recipe.calls[1] == "msrs-validate [data/train] [data/dev] [data/test] [data/unseen]"
+    assert recipe.calls[1] == "msrs-validate [--nj] [3] [data/train] [data/dev] [data/test] [data/unseen]"
     assert "stage 4 (train) took 0 s" in done.stderr
 
 
@@ -128,6 +128,8 @@ def test_training_in_several_processes_or_on_a_cluster(recipe):
     assert "[--init] [exp/video] [exp/audio]" in recipe.calls[2]
     recipe.run("--stage", "4", "--stop-stage", "4", "--ngpu", "0", "--processes", "2")
     assert recipe.calls[3].endswith("[--modality] [audiovisual] [--ngpu] [0] [--processes] [2]")
+    recipe.run("--stage", "4", "--stop-stage", "4", "--ngpu", "8", "--shard")
+    assert recipe.calls[4].endswith("[--ngpu] [8] [--shard]")
 
 
 def test_noise_is_decoded_and_scored_level_by_level(recipe):

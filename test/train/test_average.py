@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from msrs.errors import StageError, TrainingError
-from msrs.train.average import average_weights, best_epochs
-from msrs.train.checkpoint import load, load_model, newest_resume, save, save_resume
+from msrs.train.average import average_files, average_weights, best_epochs
+from msrs.train.checkpoint import load, load_model, load_weights, newest_resume, save, save_resume
 
 
 def test_the_mean_of_weights_keeps_zeros_and_counters(tmp_path):
@@ -18,11 +18,30 @@ def test_the_mean_of_weights_keeps_zeros_and_counters(tmp_path):
     assert mean["count"] == 2
 
 
-def test_other_names_are_not_averaged(tmp_path):
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ({"model": {"v": torch.ones(1)}}, "other parameters"),
+        ({"model": {"w": torch.ones(2)}}, "other parameters"),
+        ({"w": torch.ones(1)}, "without a model"),
+        ({"model": {"w": 1.0}}, "without a model"),
+        ([1, 2], "not a whole checkpoint .a list"),
+    ],
+)
+def test_other_models_are_not_averaged(tmp_path, second, told):
     save({"model": {"w": torch.ones(1)}}, tmp_path / "1.pt")
-    save({"model": {"v": torch.ones(1)}}, tmp_path / "2.pt")
-    with pytest.raises(TrainingError, match=r"2.pt: other parameters"):
+    save(second, tmp_path / "2.pt")
+    with pytest.raises(TrainingError, match=rf"2.pt: .*{told}"):
         average_weights([tmp_path / "1.pt", tmp_path / "2.pt"])
+
+
+def test_each_file_is_read_once(tmp_path, monkeypatch):
+    for number in (1, 2):
+        save({"model": {"w": torch.ones(1)}}, tmp_path / f"{number}.pt")
+    read = []
+    monkeypatch.setattr("msrs.train.average.load_weights", lambda path: read.append(path.name) or load_weights(path))
+    average_files([tmp_path / "1.pt", tmp_path / "2.pt"], tmp_path / "mean.pt")
+    assert read == ["1.pt", "2.pt"]
 
 
 def test_the_best_epochs_are_those_of_the_lowest_score():

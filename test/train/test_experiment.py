@@ -1,7 +1,5 @@
 """Around training: augmentation that cannot work is refused before the first update, and a run with it resumes exactly."""
 
-import hashlib
-import json
 import shutil
 
 import numpy as np
@@ -11,10 +9,11 @@ import torch
 from msrs import config
 from msrs.data.media import encode_video
 from msrs.errors import ConfigError, DataError, MediaError, TrainingError
-from msrs.files import sha256, write_text
-from msrs.train.checkpoint import load
-from msrs.train.experiment import FREE_KEYS, fingerprint_of, train
+from msrs.files import write_text
+from msrs.train.checkpoint import load, save
+from msrs.train.experiment import train
 from msrs.train.options import TrainConfig
+from msrs.train.record import longest_seconds
 from msrs.train.trainer import Trainer
 
 
@@ -67,22 +66,101 @@ def test_other_speakers_are_another_run(folders):
     run(folders, "exp", *NOISY)
     names = (folders / "train/utt2spk").read_text(encoding="utf-8")
     write_text(folders / "train/utt2spk", names.replace("s1", "s2"))
-    with pytest.raises(TrainingError, match="are not those that this run began with"):
+    with pytest.raises(TrainingError, match="options: the sound of the noise is another"):
         run(folders, "exp", *NOISY)
 
 
-def test_runs_of_before_these_options_can_be_gone_on_with(folders):
-    options = read_options(folders)
-    values = config.to_dict(options)
-    for key in FREE_KEYS:
-        values["train"].pop(key)
-    assert [values["augment"].pop(key) for key in ("noise", "spec_augment")] == [None, None]
-    assert values["train"].pop("ema") is None
-    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-    for name in ("train/utt2num_frames", "train/text", "dev/utt2num_frames", "dev/text", "tokens/tokens.txt"):
-        digest.update(sha256(folders / name).encode())
-    places = [folders / "train", folders / "dev"]
-    assert fingerprint_of(options, places, folders / "tokens") == digest.hexdigest()
+def stop_after(updates, monkeypatch, folders, *overrides):
+    """Begin the run `exp` and kill it before the update of this number."""
+    original = Trainer.update
+
+    def dies(self, *arguments):
+        if self.place.update == updates:
+            raise KeyboardInterrupt
+        original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(folders, "exp", "train.save_every_updates=1", *overrides)
+
+
+def rewrite_fingerprint(folders, change):
+    """Apply `change` to the fingerprint that each resume checkpoint of the run `exp` holds."""
+    for path in (folders / "exp/checkpoints").glob("resume_*.pt"):
+        state = load(path)
+        save({**state, "fingerprint": change(state["fingerprint"])}, path)
+
+
+SPEED = ("checkpoint=true", "fused=false", "num_workers=1", "cache_megabytes=1", "watch_every_updates=1")
+
+
+def test_what_changes_speed_alone_may_change_in_a_run(folders, monkeypatch):
+    places = ("model.encoder", "optim", "train", "train", "train")
+    changed = [f"{place}.{word}" for place, word in zip(places, SPEED, strict=True)]
+    changed += ["model.decoder.checkpoint=true", "train.validate_every_epochs=2", "train.average=1"]
+    run(folders, "whole", "train.average=1", "train.validate_every_epochs=2")
+    stop_after(2, monkeypatch, folders)
+    run(folders, "exp", *changed)
+    assert "checkpoint: true" in (folders / "exp/config.yaml").read_text(encoding="utf-8")
+    assert longest_seconds(folders / "exp") == 24 / 25
+    whole, resumed = weights(folders, "whole"), weights(folders, "exp")
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (["optim.lr=0.5"], "optim.lr was 0.001, is 0.5"),
+        (["model.encoder.dropout=0.2"], "model.encoder.dropout was 0.1, is 0.2"),
+        (["sparse={type: static}"], "sparse.type was none, is static"),
+        (["augment.noise={sources: [white]}"], "augment.noise was null, is"),
+    ],
+)
+def test_what_changes_results_is_refused_by_name(folders, monkeypatch, changed, told):
+    stop_after(1, monkeypatch, folders)
+    before = (folders / "exp/config.yaml").read_bytes()
+    with pytest.raises(TrainingError, match=f"(?s)begun with other data or options: {told}.*--tag"):
+        run(folders, "exp", *changed)
+    assert (folders / "exp/config.yaml").read_bytes() == before
+
+
+def test_other_data_is_refused_by_name(folders, monkeypatch):
+    stop_after(1, monkeypatch, folders)
+    lines = (folders / "dev/text").read_text(encoding="utf-8").splitlines()
+    write_text(folders / "dev/text", "".join(f"{line} set\n" for line in lines))
+    with pytest.raises(TrainingError, match="options: the development set's text is another"):
+        run(folders, "exp")
+
+
+def test_an_option_that_the_run_did_not_know_counts_as_its_default(folders, monkeypatch):
+    def forget(fingerprint):
+        del fingerprint["options"]["augment"]["erase_share"], fingerprint["options"]["train"]["ema"]
+        return fingerprint
+
+    stop_after(1, monkeypatch, folders)
+    rewrite_fingerprint(folders, forget)
+    with pytest.raises(TrainingError, match="options: train.ema was null, is 0.9"):
+        run(folders, "exp", "train.ema=0.9")
+    with pytest.raises(TrainingError, match="options: augment.erase_share was 0.25, is 0.5"):
+        run(folders, "exp", "augment.erase_share=0.5")
+    run(folders, "exp")
+
+
+def test_an_option_that_is_gone_is_told(folders, monkeypatch):
+    stop_after(1, monkeypatch, folders)
+    rewrite_fingerprint(folders, lambda one: {**one, "options": {**one["options"], "warp": 3}})
+    with pytest.raises(TrainingError, match="does not know its options .*warp"):
+        run(folders, "exp")
+
+
+def test_a_run_of_a_version_that_kept_a_hash_is_gone_on_with(folders, monkeypatch, log):
+    stop_after(1, monkeypatch, folders)
+    rewrite_fingerprint(folders, lambda one: "0" * 64)
+    with pytest.raises(TrainingError, match=r"optim.lr was 0.001, is 0.5"):
+        run(folders, "exp", "optim.lr=0.5")
+    run(folders, "exp")
+    assert "whether its data is still the same cannot be told" in log.text
 
 
 def test_masks_need_a_front_end_with_bands(folders):

@@ -73,6 +73,13 @@ def test_a_folder_without_a_model_and_a_file_without_weights_are_told(tmp_path):
     save({"batches": []}, tmp_path / "bad_batch.pt")
     with pytest.raises(TrainingError, match="without a model"):
         read_source(tmp_path / "bad_batch.pt")
+    with pytest.raises(StageError, match=r"--init .*/none.pt: there is no such file or folder"):
+        read_source(tmp_path / "none.pt")
+    (tmp_path / "text.pt").write_text("no tensors")
+    with pytest.raises(
+        TrainingError, match=r"--init .*/text.pt: not a whole checkpoint .*of another kind.*another file"
+    ):
+        read_source(tmp_path / "text.pt")
 
 
 def test_the_run_says_what_it_does_and_keeps_to_it(dumps, tmp_path, log):

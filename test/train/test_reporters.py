@@ -7,7 +7,7 @@ import types
 import pytest
 
 from msrs.errors import DataError, DependencyError
-from msrs.train.reporters import JsonLines, reporting
+from msrs.train.reporters import JsonLines, check_wandb, reporting
 
 
 def test_lines_of_a_run_that_was_killed_are_dropped_after_the_place_of_resumption(tmp_path):
@@ -58,7 +58,8 @@ def test_weights_and_biases_gets_numbers_and_histograms(tmp_path, monkeypatch):
     assert seen[3] == "end"
 
 
-def test_weights_and_biases_that_is_not_there_is_told(tmp_path, monkeypatch):
+def test_weights_and_biases_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(DependencyError, match=r"msrs\[wandb\]"), reporting(tmp_path, 0, "lips"):
-        pass
+    with pytest.raises(DependencyError, match=r"msrs\[wandb\]"):
+        check_wandb("lips")
+    check_wandb(None)

@@ -35,6 +35,18 @@ def test_who_finds_no_utterance_keeps_the_others_company():
     assert shares[3][0].indices == (7,)
 
 
+@pytest.mark.parametrize("num_processes", [2, 3, 4, 6])
+@pytest.mark.parametrize("num_batches", [1, 2, 3, 5, 7])
+def test_processes_that_have_to_keep_step_make_the_same_passes(num_batches, num_processes):
+    batches = [[10 * number + i for i in range(1 + number % 5)] for number in range(num_batches)]
+    in_step = [deal(batches, rank, num_processes, in_step=True) for rank in range(num_processes)]
+    assert {len(own) for own in in_step} == {-(-num_batches // num_processes)}
+    for rank, own in enumerate(in_step):
+        free = deal(batches, rank, num_processes)
+        assert own[: len(free)] == free
+        assert all(share.indices and share.ranks == (rank,) and not share.is_counted for share in own[len(free) :])
+
+
 def test_batches_as_many_as_processes_leave_nobody_idle():
     assert load([[[0], [1], [2], [3]]], [10] * 4, 4) == (10, 0.0)
     assert load([[[0], [1], [2]]], [10] * 3, 4)[1] == 0.25
