@@ -7,22 +7,19 @@ Three lines read a clip:
     print(recognizer("clip.mp4")[0].text)
 """
 
-import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from msrs.config import to_dict
-from msrs.data.augment import prepare_audio, prepare_video
-from msrs.data.cut import CutJob, cut_recording
-from msrs.data.dataset import Batch, Utterance, UtteranceDataset, collate
-from msrs.data.media import read_video_array
+from msrs.data.cut import FPS, to_frames
+from msrs.data.dataset import Batch, UtteranceDataset, collate
 from msrs.data.noise import NoiseConfig, NoiseMixer, noise_digest, open_noise
-from msrs.errors import ConfigError, MediaError
-from msrs.faces.crop import CropJob, CropOptions, crop_recording
-from msrs.faces.detectors import DETECTORS
+from msrs.errors import ConfigError
+from msrs.faces.clip import ClipReader
+from msrs.faces.crop import CropOptions
 from msrs.log import LOGGER
 from msrs.models.recogniser import Recogniser
 from msrs.search.beam import BeamSearch
@@ -33,8 +30,11 @@ from msrs.stage_mark import StageMark
 from msrs.text.tokenizer import Tokenizer
 from msrs.train.checkpoint import load_model
 from msrs.train.options import TrainConfig
+from msrs.train.record import longest_seconds
+from msrs.train.updates import frame_lengths
 
-LONG_SECONDS = 30.0  # beyond what most models have been trained on
+USUAL_SECONDS = 16.0  # the longest utterance of training where that is not known, as is the practice with LRS3
+MOST_SECONDS = 30.0  # however long a model's longest utterance was: that one may have stood alone
 
 
 class Transcript(NamedTuple):
@@ -46,11 +46,20 @@ class Transcript(NamedTuple):
     hypothesis: Hypothesis
 
 
+class Piece(NamedTuple):
+    """What is said in a stretch of a recording, the best first."""
+
+    start_seconds: float
+    end_seconds: float
+    transcripts: list[Transcript]
+
+
 class Recognizer:
     """A trained model with its tokenizer and a search.
 
     Args: model; tokenizer; training, the configuration of its run; search, options; device, a torch device;
-    crop, how stage 1 cuts the mouth out of a raw clip.
+    crop, how stage 1 cuts the mouth out of a raw clip; max_seconds, what is longer is cut into pieces at pauses.
+    Raises: ConfigError on pieces of less than a second.
     """
 
     def __init__(
@@ -61,10 +70,14 @@ class Recognizer:
         search: SearchConfig = SearchConfig(),  # noqa: B008 - frozen
         device: str = "cpu",
         crop: CropOptions = CropOptions(),  # noqa: B008 - frozen
+        max_seconds: float = USUAL_SECONDS,
     ):
+        if not max_seconds >= 1:
+            raise ConfigError(f"--max-seconds {max_seconds:g}: a piece has to be a second long or more; 16, say.")
         self.model = model.to(device).eval()
-        self.tokenizer, self.training, self.device, self.crop = tokenizer, training, device, crop
+        self.tokenizer, self.training, self.device = tokenizer, training, device
         self.search = BeamSearch.for_model(search, self.model)
+        self.reader = ClipReader(training.modality, training.augment, crop, to_frames(max_seconds))
 
     @classmethod
     def from_experiment(
@@ -74,13 +87,18 @@ class Recognizer:
         checkpoint: str = "average",
         device: str = "auto",
         crop: CropOptions = CropOptions(),  # noqa: B008 - frozen
+        max_seconds: float | None = None,
     ) -> "Recognizer":
-        """The model of an experiment folder. Args: checkpoint, a name in `checkpoints/`; device, auto, cpu or cuda.
+        """The model of an experiment folder.
 
+        Args: checkpoint, a name in `checkpoints/`; device, auto, cpu or cuda; max_seconds, None: as long as the longest
+        utterance that the model was trained on.
         Raises: StageError where stage 4 has not been run or not ended; ConfigError where there is no such device.
         """
         model, tokenizer, training = load_model(exp, checkpoint)
-        return cls(model, tokenizer, training, search, choose_device(device), crop)
+        if max_seconds is None:
+            max_seconds = max(1.0, min(longest_seconds(exp) or USUAL_SECONDS, MOST_SECONDS))
+        return cls(model, tokenizer, training, search, choose_device(device), crop, max_seconds)
 
     @torch.inference_mode()
     def recognise(self, batch: Batch) -> list[list[Hypothesis]]:
@@ -98,52 +116,42 @@ class Recognizer:
         return UtteranceDataset(feats, lambda text: [], modality, self.training.augment, test_noise=noise)
 
     def __call__(self, video: str | Path | None = None, audio: str | Path | None = None) -> list[Transcript]:
-        """Read a raw clip: any size and frame rate, a face somewhere in it. Returns: transcripts, the best first.
+        """Read a raw clip: any size, frame rate and length, a face somewhere in it. Returns: transcripts, the best first.
 
         Args: video, a media file; audio, one with the sound, by default the same.
         Raises: MediaError where a file cannot be used or shows no face; ConfigError where the model needs another one.
         """
-        hypotheses = self.recognise(collate([self.read_clip(video, audio)]))[0]
-        return [
-            Transcript(
-                self.tokenizer.decode(one.tokens), [self.tokenizer.units[i] for i in one.tokens], list(one.tokens), one
-            )
-            for one in hypotheses
-        ]
+        return join_pieces(list(self.pieces(video, audio)), self.search.options.nbest)
 
-    def read_clip(self, video: str | Path | None, audio: str | Path | None = None) -> Utterance:
-        """Stages 1 and 2 on one clip: mouth crop, 25 frames and 16000 samples a second. Raises: see `__call__`."""
-        modality = self.training.modality
-        if video is None and (modality != "audio" or audio is None):
-            raise ConfigError(f"the model is trained for {modality}; give it a file that has that.")
-        sound = None if modality == "video" else str(audio or video)
-        name = Path(video or audio).stem
-        with tempfile.TemporaryDirectory(prefix="msrs-") as folder:
-            crop = self._crop(name, str(video), Path(folder)) if modality != "audio" else None
-            cut = cut_recording(CutJob(name, [(name, 0, None)], crop, sound))[0]
-        if cut.reason:
-            raise MediaError(f"{video or audio}: {cut.reason}")
-        if cut.num_frames > LONG_SECONDS * 25:
-            LOGGER.warning("%s: %.0f s long; models read sentences, so cut it", video or audio, cut.num_frames / 25)
-        augment, pictures, samples = self.training.augment, None, None
-        if cut.video is not None:
-            pictures = prepare_video(read_video_array(cut.video.tobytes()), augment, 1.0, None)
-        if cut.audio is not None:
-            samples = prepare_audio(cut.audio, augment, 1.0, None)
-        return Utterance(name, "", [], pictures, samples)
+    def pieces(self, video: str | Path | None = None, audio: str | Path | None = None) -> Iterator[Piece]:
+        """As `__call__`, piece by piece as they are read; what is not longer than `max_seconds` is one piece."""
+        for start, utterance in self.reader.read(video, audio):
+            batch = collate([utterance])
+            frames = int(frame_lengths(batch)[0])
+            transcripts = [
+                Transcript(
+                    self.tokenizer.decode(h.tokens), [self.tokenizer.units[i] for i in h.tokens], list(h.tokens), h
+                )
+                for h in self.recognise(batch)[0]
+            ]
+            yield Piece(start / FPS, (start + frames) / FPS, transcripts)
 
-    def _crop(self, name: str, video: str, folder: Path) -> str:
-        detector = DETECTORS.build(self.crop.detector)
-        detector.prepare()
-        path = str(folder / "crop.mp4")
-        job = CropJob(name, name, video, path, str(folder / "face.npz"), "")
-        try:
-            quality = crop_recording(job, self.crop, detector)
-        except MediaError as error:
-            raise MediaError(str(error) if video in str(error) else f"{video}: {error}") from error
-        for alarm in quality.alarms():
-            LOGGER.warning("%s: %s", video, alarm)
-        return path
+
+def join_pieces(pieces: Sequence[Piece], most: int) -> list[Transcript]:
+    """What is said in all pieces together: the best `most` combinations, by the sum of their scores."""
+    joined = pieces[0].transcripts
+    for piece in pieces[1:]:
+        both = [_joined(one, other) for one in joined for other in piece.transcripts]
+        joined = sorted(both, key=lambda one: -one.hypothesis.score)[:most]
+    return joined
+
+
+def _joined(one: Transcript, other: Transcript) -> Transcript:
+    first, second = one.hypothesis, other.hypothesis
+    scores = {name: value + second.scores[name] for name, value in first.scores.items()}
+    hypothesis = Hypothesis(first.tokens + second.tokens, first.score + second.score, scores)
+    text = " ".join(text for text in (one.text, other.text) if text)
+    return Transcript(text, one.tokens + other.tokens, one.token_ids + other.token_ids, hypothesis)
 
 
 def choose_device(name: str) -> str:

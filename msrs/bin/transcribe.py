@@ -19,12 +19,23 @@ def parser() -> CommandParser:
     add("--checkpoint", default="average", help="name of a file in <EXP>/checkpoints without .pt, or a path")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
     add("--nbest", type=int, default=1, help="lines a clip; more than one come with their scores")
+    add(
+        "--max-seconds",
+        type=float,
+        metavar="N",
+        help="read longer clips in pieces of at most so long, cut where it is quiet or the mouth is still; left out: the "
+        "longest utterance of the model's training, 16 where its folder does not say",
+    )
+    add("--times", action="store_true", help="a line a piece, with its beginning and end in seconds")
     return options
 
 
 def work(options: argparse.Namespace) -> int:
-    """Print a line a clip, its name before it where there are several. Returns: 1 where a clip could not be used."""
-    from msrs.api import Recognizer
+    """Print a line a clip, or a piece of it, its name before it where there are several.
+
+    Returns: 1 where a clip could not be used.
+    """
+    from msrs.api import Recognizer, join_pieces
     from msrs.errors import ConfigError, MediaError
     from msrs.log import LOGGER
     from msrs.search.options import load_search
@@ -33,19 +44,33 @@ def work(options: argparse.Namespace) -> int:
         raise ConfigError("--audio belongs to one clip; give a single CLIP with it.")
     words = [word for group in options.decode_args for word in group.split()]
     search = load_search(options.config, [*words, f"nbest={options.nbest}"])
-    recognizer = Recognizer.from_experiment(options.model, search, options.checkpoint, options.device)
+    recognizer = Recognizer.from_experiment(
+        options.model, search, options.checkpoint, options.device, max_seconds=options.max_seconds
+    )
     failures = 0
     for clip in options.clips:
+        pieces = []
+        name = [clip] if len(options.clips) > 1 else []
         try:
-            transcripts = recognizer(clip, options.audio)
+            for piece in recognizer.pieces(clip, options.audio):
+                pieces.append(piece)
+                if options.times:
+                    times = [f"{seconds:.2f}" for seconds in piece[:2]]
+                    print_lines(piece.transcripts, options.nbest > 1, *name, *times)
         except MediaError as error:
             LOGGER.error("%s", error)
             failures += 1
             continue
-        for one in transcripts:
-            score = [f"{one.hypothesis.score:.3f}"] if options.nbest > 1 else []
-            print(*([clip] if len(options.clips) > 1 else []), *score, one.text, sep="\t", flush=True)
+        if not options.times:
+            print_lines(join_pieces(pieces, options.nbest), options.nbest > 1, *name)
     return 1 if failures else 0
+
+
+def print_lines(transcripts: Sequence[tuple], with_scores: bool, *before: str) -> None:
+    """A line a transcript, after the words `before`."""
+    for one in transcripts:
+        score = [f"{one.hypothesis.score:.3f}"] if with_scores else []
+        print(*before, *score, one.text, sep="\t", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

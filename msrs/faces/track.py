@@ -115,6 +115,26 @@ def face_segments(track: np.ndarray) -> list[slice]:
     return [slice(start, stop) for start, stop in zip([0, *cuts], [*cuts, len(track)], strict=True)]
 
 
+def seen_stretches(track: np.ndarray, most_missing: int) -> list[tuple[int, int]]:
+    """Stretches in which a face is in view but for gaps of at most `most_missing` frames, also at the ends.
+
+    Args: track (T,), -1 where no face was seen. Returns: (first frame, frame after the last) of each.
+
+    >>> seen_stretches(np.array([-1, 0, 0, -1, 0, -1, -1, 1, -1, -1]), 1)
+    [(0, 5), (7, 8)]
+    """
+    seen = np.flatnonzero(track >= 0)
+    if not len(seen):
+        return []
+    breaks = np.flatnonzero(np.diff(seen) - 1 > most_missing)
+    stretches = list(zip(seen[[0, *(breaks + 1)]].tolist(), (seen[[*breaks, -1]] + 1).tolist(), strict=True))
+    if stretches[0][0] <= most_missing:
+        stretches[0] = (0, stretches[0][1])
+    if len(track) - stretches[-1][1] <= most_missing:
+        stretches[-1] = (stretches[-1][0], len(track))
+    return stretches
+
+
 def fill_gaps(points: np.ndarray, segments: list[slice]) -> np.ndarray:
     """Unseen frames from the seen ones around them: linear between two, repeated at the ends of a segment.
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from msrs.api import Recognizer
+from msrs.api import Piece, Recognizer, Transcript, join_pieces
 from msrs.bin.transcribe import main
 from msrs.data.media import write_video
+from msrs.search.hypothesis import Hypothesis
 from msrs.search.options import SearchConfig
 
 
@@ -61,3 +62,58 @@ def test_a_film_without_a_face_is_told(make_experiment, tmp_path, face_model, lo
 def test_a_sound_file_belongs_to_one_clip(make_experiment, log):
     assert main(["a.mp4", "b.mp4", "--audio", "c.wav", "--model", "exp/x"]) == 1
     assert "--audio belongs to one clip" in log.text
+
+
+def write_bursts(path, seconds):
+    """Noise of a second, a half second of silence, in turn."""
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16000 * seconds).astype(np.float32)
+    noise[(np.arange(len(noise)) % 24000) >= 16000] = 0.0
+    write_video(path, np.zeros((25 * seconds, 64, 64), np.uint8), audio=noise)
+
+
+def test_a_long_clip_is_read_in_pieces_and_joined(make_experiment, tmp_path, capsys):
+    exp = make_experiment("audio")
+    write_bursts(tmp_path / "long.mp4", 12)
+    words = [str(tmp_path / "long.mp4"), "--model", str(exp), "--decode-args", "beam_size=3", "--max-seconds", "4"]
+    assert main([*words, "--times"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    times = [(float(start), float(end)) for start, end, _ in rows]
+    assert len(times) > 2
+    assert times[0][0] == 0.0
+    assert [start for start, _ in times[1:]] == [end for _, end in times[:-1]]
+    assert all(1.0 <= end % 1.5 <= 1.5 for _, end in times[:-1])  # in the silences
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == " ".join(text for *_, text in rows if text)
+    # Each piece alone, as a clip of its own that is not cut, says the same.
+    reader = Recognizer.from_experiment(exp, SearchConfig(beam_size=3), device="cpu", max_seconds=4)
+    assert [piece.transcripts[0].text for piece in reader.pieces(tmp_path / "long.mp4")] == [text for *_, text in rows]
+
+
+def test_without_a_word_a_clip_is_cut_at_the_longest_utterance_of_training(make_experiment, tmp_path, log):
+    exp = make_experiment("audio")
+    write_bursts(tmp_path / "long.mp4", 20)
+    assert main([str(tmp_path / "long.mp4"), "--model", str(exp)]) == 0
+    assert "read in 2 pieces of at most 16.0 s" in log.text
+    (exp / "data.json").write_text('{"train": {"longest_seconds": 5.2}}', encoding="utf-8")
+    assert main([str(tmp_path / "long.mp4"), "--model", str(exp)]) == 0
+    assert "pieces of at most 5.2 s" in log.text
+
+
+def test_the_best_of_all_pieces_together_are_the_best_sums():
+    def transcript(text, score):
+        return Transcript(text, [text], [0], Hypothesis((0,), score, {"ctc": score}))
+
+    pieces = [
+        Piece(0.0, 1.0, [transcript("a", -1.0), transcript("b", -2.0), transcript("c", -9.0)]),
+        Piece(1.0, 2.0, [transcript("", -0.1), transcript("d", -1.0), transcript("e", -9.0)]),
+    ]
+    joined = join_pieces(pieces, 4)
+    assert [one.text for one in joined] == ["a", "a d", "b", "b d"]
+    assert [one.hypothesis.score for one in joined] == pytest.approx([-1.1, -2.0, -2.1, -3.0])
+    assert joined[1].hypothesis.scores == {"ctc": -2.0}
+    assert joined[1].tokens == ["a", "d"]
+
+
+def test_pieces_of_no_length_are_refused(make_experiment, log):
+    assert main(["a.mp4", "--model", str(make_experiment("audio")), "--max-seconds", "0"]) == 1
+    assert "--max-seconds 0: a piece has to be a second long" in log.text

@@ -1,0 +1,148 @@
+"""A raw clip as a model reads it: stages 1 and 2 without folders, and long recordings in pieces."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from msrs.data.augment import AugmentConfig, prepare_audio, prepare_video
+from msrs.data.cut import FPS, Cut, CutJob, cut_recording
+from msrs.data.dataset import Utterance
+from msrs.data.media import media_seconds, read_video_array
+from msrs.data.pauses import cut_at_pauses, loudness, motion, smoothed
+from msrs.errors import ConfigError, MediaError
+from msrs.faces.crop import CropJob, CropOptions, check_face, crop_recording
+from msrs.faces.detectors import DETECTORS
+from msrs.faces.landmarks import read_landmarks
+from msrs.faces.track import MAX_LOST_FRAMES, TrackedFace, face_segments, seen_stretches
+from msrs.log import LOGGER
+
+SLOW_SECONDS = 60.0  # finding the face in a longer recording takes so long that it is told
+
+
+class ClipReader:
+    """Reads raw clips: any size, frame rate and length, a face somewhere in them.
+
+    Args: modality and augment, those of the model's training; crop, how the mouth is cut out; max_frames, what is
+    longer is cut into pieces.
+    """
+
+    def __init__(
+        self,
+        modality: Literal["video", "audio", "audiovisual"],
+        augment: AugmentConfig,
+        crop: CropOptions,
+        max_frames: int,
+    ):
+        self.modality, self.augment, self.crop, self.max_frames = modality, augment, crop, max_frames
+
+    def read(self, video: str | Path | None, audio: str | Path | None = None) -> Iterator[tuple[int, Utterance]]:
+        """Stages 1 and 2 on one clip: mouth crop, 25 frames and 16000 samples a second.
+
+        Args: video, a media file; audio, one with the sound, by default the same.
+        Yields: each piece's first frame, and what the model reads of it.
+        Raises: MediaError where a file cannot be used or shows no face; ConfigError where the model needs another one.
+        """
+        modality = self.modality
+        if video is None and (modality != "audio" or audio is None):
+            raise ConfigError(f"the model is trained for {modality}; give it a file that has that.")
+        sound = None if modality == "video" else str(audio or video)
+        name = Path(video or audio).stem
+        activity = self._listen(sound, audio is not None) if sound else None  # before the face, which takes longer
+        with tempfile.TemporaryDirectory(prefix="msrs-") as folder:
+            crop, face = self._crop(name, str(video), Path(folder)) if modality != "audio" else (None, None)
+            ranges = self._ranges(str(video or audio), crop, face, activity)
+            job = CutJob(name, [(f"{name} {start}", start, end) for start, end in ranges], crop, sound)
+            cuts = cut_recording(job)
+        if all(cut.reason for cut in cuts):
+            raise MediaError(f"{video or audio}: {cuts[0].reason}")
+        for (start, _), cut in zip(ranges, cuts, strict=True):
+            if cut.reason:
+                LOGGER.warning("%s: the piece at %.1f s is left out: %s", video or audio, start / FPS, cut.reason)
+            else:
+                yield start, self._prepare(cut)
+
+    def _listen(self, sound: str, is_given: bool) -> np.ndarray:
+        try:
+            return loudness(sound)
+        except MediaError as error:
+            hint = (
+                "" if is_given or self.modality == "audio" else " The model listens too: give its sound with --audio."
+            )
+            raise MediaError(f"{error}{hint}") from None
+
+    def _prepare(self, cut: Cut) -> Utterance:
+        augment, pictures, samples = self.augment, None, None
+        if cut.video is not None:
+            pictures = prepare_video(read_video_array(cut.video.tobytes()), augment, 1.0, None)
+        if cut.audio is not None:
+            samples = prepare_audio(cut.audio, augment, 1.0, None)
+        return Utterance(cut.utt, "", [], pictures, samples)
+
+    def _ranges(
+        self, name: str, crop: str | None, face: TrackedFace | None, activity: np.ndarray | None
+    ) -> list[tuple[int, int | None]]:
+        """First frame and frame after the last (None: the end) of each piece.
+
+        A long recording may show no face for a while: that is left out. Elsewhere it is cut where it is quiet, or, where
+        the model does not listen, where the mouth is still or another face comes into view.
+        Args: activity, (T,) loudness of the sound; None where the model does not listen.
+        """
+        total = len(face.track) if face else len(activity)
+        if total <= self.max_frames:
+            if face:
+                with naming(name):
+                    check_face(face, self.crop)
+            return [(0, None)]
+        stretches = [(0, total)]
+        if face:
+            stretches = seen_stretches(face.track, MAX_LOST_FRAMES)
+            stretches = [(start, end) for start, end in stretches if end - start >= self.crop.min_frames]
+            if not stretches:
+                raise MediaError(f"{name}: no face is in view for longer than {self.crop.min_frames - 1} frames")
+        if activity is not None:
+            activity = smoothed(np.pad(activity, (0, max(0, total - len(activity)))))
+        else:
+            activity = smoothed(motion(crop))
+            activity[[part.start for part in face_segments(face.track)]] = 0.0
+        pieces = [p for start, end in stretches for p in cut_at_pauses(activity, start, end, self.max_frames)]
+        _tell_pieces(name, pieces, stretches, total, self.max_frames)
+        return pieces
+
+    def _crop(self, name: str, video: str, folder: Path) -> tuple[str, TrackedFace]:
+        if (media_seconds(video) or 0) > SLOW_SECONDS:
+            LOGGER.info("%s: %.0f s long; finding the face takes a while", video, media_seconds(video))
+        detector = DETECTORS.build(self.crop.detector)
+        detector.prepare()
+        job = CropJob(name, name, video, str(folder / "crop.mp4"), str(folder / "face.npz"), "")
+        # In a long recording it is not the whole that has to show a face.
+        options = dataclasses.replace(self.crop, min_face_share=0.0)
+        with naming(video):
+            quality = crop_recording(job, options, detector)
+        for alarm in quality.alarms():
+            LOGGER.warning("%s: %s", video, alarm)
+        return job.video, read_landmarks(job.landmarks)[0]
+
+
+@contextlib.contextmanager
+def naming(clip: str) -> Iterator[None]:
+    """Put the clip's name before a MediaError that does not have it."""
+    try:
+        yield
+    except MediaError as error:
+        raise MediaError(str(error) if clip in str(error) else f"{clip}: {error}") from error
+
+
+def _tell_pieces(
+    name: str, pieces: Sequence[tuple[int, int]], stretches: Sequence[tuple[int, int]], total: int, most: int
+) -> None:
+    LOGGER.info("%s: %.1f s long, read in %d pieces of at most %.1f s", name, total / FPS, len(pieces), most / FPS)
+    ends = [(0, 0), *stretches, (total, total)]
+    gaps = [(end, start) for (_, end), (start, _) in zip(ends, ends[1:], strict=False) if start > end]
+    if gaps:
+        told = ", ".join(f"{start / FPS:.1f} to {end / FPS:.1f}" for start, end in gaps)
+        LOGGER.warning("%s: no face from %s s: that is left out", name, told)
