@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msrs.batch_norm import BatchNorm1d, BatchNorm2d
+from msrs.frontends.small_maps import Conv3x3
 from msrs.lengths import pack_valid, unpack_valid
 
 
@@ -12,9 +13,9 @@ class ResidualBlock2d(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
+        self.conv1 = Conv3x3(channels, width, stride)
         self.norm1 = BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        self.conv2 = Conv3x3(width, width)
         self.norm2 = BatchNorm2d(width)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels != width:

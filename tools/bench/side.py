@@ -147,7 +147,7 @@ class Side:
         return max(rates)
 
     def count_flops(self) -> dict[str, object]:
-        """Operations of the forward and backward pass of one step (products and convolutions)."""
+        """Operations of the forward and backward pass of one step (products and convolutions), as this side does them."""
         with FlopCounterMode(display=False) as counter:
             self.loss().backward()
         self.optimizer.zero_grad()
