@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = ("device", "paths", "train", "sparse", "decode", "lengths")
 
@@ -30,6 +32,8 @@ def test_a_dry_run_does_every_step_once(tmp_path):
     assert set(figures["lengths"]["lengths"]) == {"plain", "checkpointed"}
     page = (tmp_path / "gpu.md").read_text(encoding="utf-8")
     assert "| plain, float32 |" in page
+    assert "(lengths.png)" in page
+    assert Image.open(tmp_path / "lengths.png").size == (1520, 440)
     (tmp_path / "decode.json").unlink()
     again = run(tmp_path, "--seconds", "1500")
     assert again.stdout.count("done before") == len(STEPS) - 1

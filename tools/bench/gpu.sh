@@ -6,7 +6,7 @@ usage() {
     cat <<'END'
 Usage: tools/bench/gpu.sh [--out DIR] [--peer DIR] [--dump DIR --tokens-root DIR [--list YAML]] [--seconds N] [--tiny]
 
-  --out DIR          results: a JSON file and a log a step, and gpu.md with tables (default: bench_gpu)
+  --out DIR          results: a JSON file and a log a step, lengths.png, and gpu.md with tables (default: bench_gpu)
   --peer DIR         checkout of github mpc001/auto_avsr, to be measured beside; see tools/bench/peer.py
   --dump DIR         GRID's dump folder (stage 2) with its sets: the last step trains the list of runs on it
   --tokens-root DIR  folder that holds GRID's tokens_* (stage 3)
@@ -90,7 +90,7 @@ step paths "$python" "$bench/paths.py" "${paths[@]}"
 step train "$python" "$bench/train.py" "${size[@]}" "${train[@]}" ${beside[@]+"${beside[@]}"}
 step sparse "$python" "$bench/sparse.py" "${sparse[@]}"
 step decode "$python" "$bench/decode.py" "${size[@]}" "${decode[@]}"
-step lengths "$python" "$bench/lengths.py" "${size[@]}" "${lengths[@]}"
+step lengths "$python" "$bench/lengths.py" "${size[@]}" "${lengths[@]}" --plot "$out/lengths.png"
 if [[ -z $tiny ]]; then
     step train_compiled "$python" "$bench/train.py" "${size[@]}" "${train[@]}" --precisions bfloat16 --compile --profile
 fi

@@ -16,7 +16,7 @@ TITLES = {
     "train_compiled": "Training throughput with torch.compile",
     "sparse": "Cost of sparse methods",
     "decode": "Decoding throughput",
-    "lengths": "Memory against length",
+    "lengths": "Time and memory against length",
     "grid": "Experiments on GRID",
 }
 
@@ -59,6 +59,8 @@ def main() -> int:
             continue
         for part, rows in parts(json.loads(path.read_text(encoding="utf-8"))):
             lines += [f"{part}:" if part else "", "", *table(rows), ""]
+        if (folder / f"{name}.png").exists():
+            lines.append(f"![{title}]({name}.png)")
     print("\n".join(lines))
     return 0
 

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
 """Memory and time of a training step against the length of one utterance, and the longest that fits.
 
-tools/bench/lengths.py --full --device cuda
+tools/bench/lengths.py --full --device cuda --plot lengths.png
+tools/bench/lengths.py --lengths 50 100 200 400 --precision float32 --threads 1 --plot lengths.png    # a CPU's minutes
+
+On a CPU every length has a process of its own, whose memory at its highest is what is told.
 """
 
 import argparse
 import json
+import multiprocessing
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -18,8 +24,27 @@ from side import Side
 from train import FULL, SMALL, TINY
 
 from msrs.command import CommandParser, run_command
+from msrs.files import atomic_path
+from msrs.report.chart import Line, Panel, draw_panels
 
 FRAMES_PER_SECOND = 25
+
+
+def take_step(options: argparse.Namespace) -> dict[str, float] | None:
+    """`frames`, `seconds` and `megabytes` of one step, the second of its process; None where the GPU's memory is short."""
+    side = None
+    try:
+        side = Side(f"ours {options.precision}", options)
+        figures = side.turn(
+            1 if options.device == "cuda" else 2
+        )  # on a GPU a turn has a first step that is not counted
+    except torch.cuda.OutOfMemoryError:
+        return None
+    finally:
+        del side
+        if options.device == "cuda":
+            torch.cuda.empty_cache()
+    return {"frames": options.frames, "seconds": figures["seconds"][-1], "megabytes": figures["peak_megabytes"]}
 
 
 def measure(options: argparse.Namespace, is_saving: bool) -> list[dict[str, float]]:
@@ -28,19 +53,17 @@ def measure(options: argparse.Namespace, is_saving: bool) -> list[dict[str, floa
     options.checkpoint = is_saving
     for frames in options.lengths:
         options.frames = frames
-        side = None
-        try:
-            side = Side(f"ours {options.precision}", options)
-            figures = side.turn(1)
-        except torch.cuda.OutOfMemoryError:
+        if options.device == "cuda":
+            row = take_step(options)
+        else:  # in a process of its own, for what is told of a process's memory never falls again
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+                try:
+                    row = pool.submit(take_step, options).result()
+                except BrokenProcessPool:  # the system ends what takes too much
+                    row = None
+        if row is None:
             break
-        finally:
-            del side
-            if options.device == "cuda":
-                torch.cuda.empty_cache()
-        rows.append(
-            {"frames": options.frames, "seconds": figures["seconds"][0], "megabytes": figures["peak_megabytes"]}
-        )
+        rows.append(row)
     return rows
 
 
@@ -63,8 +86,31 @@ def longest(rows: Sequence[dict[str, float]], megabytes: float) -> dict[str, flo
     }
 
 
+def draw(results: dict[str, dict], options: argparse.Namespace) -> None:
+    """A picture of time and memory against length, with a line for each of `results`."""
+
+    def panel(title: str, key: str, unit: float, marks: Sequence[tuple[float, str]] = ()) -> Panel:
+        lines = []
+        for name, result in results.items():
+            seconds = [row["frames"] / FRAMES_PER_SECOND for row in result["rows"]]
+            lines.append(Line(name, seconds, [row[key] / unit for row in result["rows"]]))
+        return Panel(title, lines, "seconds of video", from_zero=True, marks=marks)
+
+    sizes = options.sizes
+    kind = (
+        f"{options.precision}, {sizes.num_blocks} + {sizes.num_decoder_blocks} blocks, D {sizes.size}, {options.device}"
+    )
+    limit = [(options.gigabytes, f"{options.gigabytes:g} GB")] if options.device == "cuda" else []
+    panels = [
+        panel(f"Seconds a step ({kind})", "seconds", 1),
+        panel("Memory at its highest (GB)", "megabytes", 1000, limit),
+    ]
+    with atomic_path(options.plot) as temporary:
+        draw_panels(panels).save(temporary, format="PNG", optimize=True)
+
+
 def work(options: argparse.Namespace) -> None:
-    """Measure and print."""
+    """Measure, draw and print."""
     options.sizes = TINY if options.tiny else FULL if options.full else SMALL
     options.modality, options.batch, options.spread, options.peer = "video", 1, 0.0, None
     results = {}
@@ -78,6 +124,8 @@ def work(options: argparse.Namespace) -> None:
             results[name].update(longest(rows, options.gigabytes * 1000))
             seconds = results[name]["longest_frames"] / FRAMES_PER_SECOND
             print(f"{name:14}longest in {options.gigabytes:g} GB: {seconds:.0f} s of video (extrapolated)")
+    if options.plot and all(result["rows"] for result in results.values()):
+        draw(results, options)
     print(json.dumps({"device": options.device, "precision": options.precision, "lengths": results}))
 
 
@@ -92,7 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--precision", choices=("float32", "bfloat16"), default="bfloat16", help="of the forward pass")
     add("--gigabytes", type=float, default=80.0, help="memory that the longest utterance has to fit in")
     add("--threads", type=int, default=2, help="CPU threads")
-    add("--device", choices=("cpu", "cuda"), default="cpu", help="where; memory is told by length on a GPU alone")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where")
+    add("--plot", type=Path, help="draw time and memory against length into this PNG file")
     return run_command(parser, work, argv)
 
 
