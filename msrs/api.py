@@ -34,6 +34,7 @@ from msrs.train.record import longest_seconds
 from msrs.train.updates import frame_lengths
 
 USUAL_SECONDS = 16.0  # the longest utterance of training where that is not known, as is the practice with LRS3
+SLACK = 1.25  # a sentence that is a little longer than all of training's is better read whole
 MOST_SECONDS = 30.0  # however long a model's longest utterance was: that one may have stood alone
 
 
@@ -91,13 +92,14 @@ class Recognizer:
     ) -> "Recognizer":
         """The model of an experiment folder.
 
-        Args: checkpoint, a name in `checkpoints/`; device, auto, cpu or cuda; max_seconds, None: as long as the longest
-        utterance that the model was trained on.
+        Args: checkpoint, a name in `checkpoints/`; device, auto, cpu or cuda; max_seconds, None: 1.25 times the longest
+        utterance that the model was trained on, at most 30.
         Raises: StageError where stage 4 has not been run or not ended; ConfigError where there is no such device.
         """
         model, tokenizer, training = load_model(exp, checkpoint)
         if max_seconds is None:
-            max_seconds = max(1.0, min(longest_seconds(exp) or USUAL_SECONDS, MOST_SECONDS))
+            longest = longest_seconds(exp)
+            max_seconds = max(1.0, min(SLACK * longest, MOST_SECONDS)) if longest else USUAL_SECONDS
         return cls(model, tokenizer, training, search, choose_device(device), crop, max_seconds)
 
     @torch.inference_mode()

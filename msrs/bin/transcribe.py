@@ -23,8 +23,8 @@ def parser() -> CommandParser:
         "--max-seconds",
         type=float,
         metavar="N",
-        help="read longer clips in pieces of at most so long, cut where it is quiet or the mouth is still; left out: the "
-        "longest utterance of the model's training, 16 where its folder does not say",
+        help="read longer clips in pieces of at most so long, cut where it is quiet or the mouth is still; left out: 1.25 "
+        "times the longest utterance of training, 16 where the folder does not say",
     )
     add("--times", action="store_true", help="a line a piece, with its beginning and end in seconds")
     return options
