@@ -306,7 +306,8 @@ def write_results(
     """OUT/<list>.md and the plots beside it; a row or a plot of which fewer runs are at hand than it was made of stays."""
     page = options.out / f"{options.list.stem}.md"
     kept = rows_of(page.read_text(encoding="utf-8")) if page.exists() else {}
-    kept = {name: row for name, row in kept.items() if len(row) > 1 and int(row[1]) > len(outcomes.get(name, ()))}
+    made_of = {name: int(row[1]) for name, row in kept.items() if len(row) > 1 and row[1].isdigit()}
+    kept = {name: kept[name] for name, count in made_of.items() if count > len(outcomes.get(name, ()))}
     outcomes = {name: () if name in kept else runs for name, runs in outcomes.items()}
     command = f"local/ablation --list {options.list} --feats {options.feats}"
     parts = [f"# {listed.title}", f"Made by `{command}` (`--table-only` writes it anew).",
