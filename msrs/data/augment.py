@@ -8,11 +8,13 @@ import numpy as np
 import pydantic
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from msrs.config import config
 from msrs.data.noise import NoiseConfig
 from msrs.data.spectrum import SpecAugmentConfig
+from msrs.seeding import keyed_uniforms
 
 SAMPLES_PER_FRAME = 640
 
@@ -46,17 +48,27 @@ class AugmentConfig:
         return self
 
 
-def change_speed(num_frames: int, options: AugmentConfig, rng: np.random.Generator) -> float:
-    """A speed factor, 1.0 where none is asked for; the clip keeps at least one frame."""
-    if not options.speed:
-        return 1.0
-    return float(min(1.0 + options.speed * rng.uniform(-1.0, 1.0), num_frames))
+def change_speeds(options: AugmentConfig, keys: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Speed factors of an epoch, all 1.0 where none is asked for; known beforehand, since batches are planned by them.
+
+    Args: keys (N,) uint64, of the utterances (`keyed_seed`). Returns: (N,) float64.
+    """
+    return 1.0 + options.speed * (2.0 * keyed_uniforms(keys, seed, "speed", epoch) - 1.0)
+
+
+def played_frames(num_frames: ArrayLike, speed: ArrayLike) -> np.ndarray:
+    """How many frames clips have at a speed, one at least.
+
+    >>> played_frames([75, 75, 1], [1.0, 0.9, 1.2])
+    array([75, 83,  1])
+    """
+    return np.maximum(1, np.rint(np.divide(num_frames, speed))).astype(np.int64)
 
 
 def prepare_video(frames: np.ndarray, options: AugmentConfig, speed: float, rng: np.random.Generator | None) -> Tensor:
     """Crop, pool and normalise; in training (`rng` given) also shift, flip, mask and erase.
 
-    Args: frames (T, 96, 96) uint8. Returns: (T', H, W) float32 with T' = round(T / speed).
+    Args: frames (T, 96, 96) uint8. Returns: (T', H, W) float32 with T' = `played_frames(T, speed)`.
     """
     video = torch.from_numpy(frames)
     if speed != 1.0:
@@ -79,7 +91,7 @@ def prepare_video(frames: np.ndarray, options: AugmentConfig, speed: float, rng:
 
 def _resampled_frames(num_frames: int, speed: float) -> Tensor:
     """Which frame is shown at each frame of a clip played `speed` times as fast."""
-    length = max(1, round(num_frames / speed))
+    length = int(played_frames(num_frames, speed))
     return ((torch.arange(length) + 0.5) * speed).long().clamp(max=num_frames - 1)
 
 
@@ -109,11 +121,11 @@ def prepare_audio(
     """Normalise to zero mean and unit spread; in training also change speed, mask in time and add noise.
 
     Args: samples (S,) int16 at 16 kHz; add_noise, what to do before normalising, in tests of noise too.
-    Returns: (S',) float32, S' = 640 * round(S / 640 / speed).
+    Returns: (S',) float32, S' = 640 * `played_frames(S / 640, speed)`.
     """
     audio = torch.from_numpy(samples.astype(np.float32)) / 32768.0
     if speed != 1.0:
-        length = max(1, round(len(audio) / SAMPLES_PER_FRAME / speed)) * SAMPLES_PER_FRAME
+        length = int(played_frames(len(audio) // SAMPLES_PER_FRAME, speed)) * SAMPLES_PER_FRAME
         audio = F.interpolate(audio[None, None], size=length, mode="linear", align_corners=False)[0, 0]
     if rng is not None:
         window, stride = (

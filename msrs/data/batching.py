@@ -15,27 +15,32 @@ class BatchingConfig:
 
     max_frames: int = 1600  # padded video frames (1/25 s) in a batch
     max_utterances: int = 64
-    length_jitter: float = 0.1  # share by which lengths are shaken before sorting, so that neighbours change
+    length_jitter: float = 0.05  # share by which lengths are shaken before sorting, so that neighbours change
 
 
 def plan_batches(lengths: Sequence[int], options: BatchingConfig, seed: int, epoch: int) -> list[list[int]]:
     """Indices of every utterance once, in batches of similar length, drawn anew for each epoch.
 
-    Args: lengths in frames; epoch from 0. Returns: batches in the order of training.
+    Args: lengths in frames, as the epoch plays them; epoch from 0. Returns: batches in the order of training.
     Raises: ConfigError where an utterance alone is over the budget.
     """
     lengths_frames = np.asarray(lengths, dtype=np.int64)
-    if lengths_frames.size and lengths_frames.max() > options.max_frames:
-        longest = int(lengths_frames.max())
-        raise ConfigError(
-            f"batching.max_frames is {options.max_frames}, but the longest utterance has {longest} frames."
-        )
+    check_budget(int(lengths_frames.max(initial=0)), options)
     rng = keyed_rng(seed, "batches", epoch)
     shaken = lengths_frames * (1.0 + options.length_jitter * rng.random(len(lengths_frames)))
     # The random second key matters where all lengths are equal (GRID): it shuffles the corpus.
     order = np.lexsort((rng.random(len(lengths_frames)), shaken if options.length_jitter else lengths_frames))
     batches = _fill(order, lengths_frames, options)
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def check_budget(most_frames: int, options: BatchingConfig) -> None:
+    """Raises: ConfigError where an utterance of so many frames is over the budget."""
+    if most_frames > options.max_frames:
+        raise ConfigError(
+            f"batching.max_frames is {options.max_frames}, but the longest utterance has up to {most_frames} frames "
+            "(as slow as augment.speed makes it)."
+        )
 
 
 def plan_in_order(lengths: Sequence[int], options: BatchingConfig) -> list[list[int]]:

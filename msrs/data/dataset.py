@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from msrs.data.ark import ArkReader
-from msrs.data.augment import AugmentConfig, change_speed, prepare_audio, prepare_video
+from msrs.data.augment import AugmentConfig, change_speeds, played_frames, prepare_audio, prepare_video
 from msrs.data.media import read_video_array
 from msrs.data.noise import NoiseMixer, open_noise
 from msrs.data.noise_sources import SAMPLE_RATE_HZ
 from msrs.data.spectrum import draw_spectrum_masks
 from msrs.errors import DataError, StageError
 from msrs.files import read_lines
-from msrs.seeding import keyed_rng
+from msrs.seeding import keyed_rng, keyed_seed
 
 
 @dataclasses.dataclass
@@ -119,6 +119,25 @@ class UtteranceDataset(Dataset):
             self._cache_left -= frames.nbytes
         return frames
 
+    def keep(self, indices: Sequence[int]) -> None:
+        """Leave out all other utterances."""
+        self.utt_ids = [self.utt_ids[index] for index in indices]
+        self.num_frames = [self.num_frames[index] for index in indices]
+        self.__dict__.pop("_keys", None)
+
+    @functools.cached_property
+    def _keys(self) -> np.ndarray:
+        return np.array([keyed_seed(utt_id) for utt_id in self.utt_ids], dtype=np.uint64)
+
+    def lengths(self, epoch: int) -> np.ndarray:
+        """Frames of each utterance as an epoch of training plays it, (N,) int64."""
+        return played_frames(self.num_frames, change_speeds(self.augment, self._keys, self.seed, epoch))
+
+    @property
+    def most_frames(self) -> int:
+        """Frames of the longest utterance at the slowest that training may play it."""
+        return int(played_frames(max(self.num_frames), 1.0 - self.augment.speed))
+
     @functools.cached_property
     def training_noise(self) -> NoiseMixer | None:
         """The noise that `augment` asks for, opened at first need. Ask early: what is wrong with it is told here."""
@@ -133,8 +152,10 @@ class UtteranceDataset(Dataset):
     def __getitem__(self, key: tuple[int | None, int]) -> Utterance:
         epoch, index = key
         utt_id = self.utt_ids[index]
-        rng = None if epoch is None else keyed_rng(self.seed, "augment", epoch, utt_id)
-        speed = 1.0 if rng is None else change_speed(self.num_frames[index], self.augment, rng)
+        rng, speed = None, 1.0
+        if epoch is not None:
+            rng = keyed_rng(self.seed, "augment", epoch, utt_id)
+            speed = float(change_speeds(self.augment, self._keys[index : index + 1], self.seed, epoch)[0])
         video = prepare_video(self.frames(utt_id), self.augment, speed, rng) if self.video else None
         audio = masks = None
         if self.audio:

@@ -19,7 +19,7 @@ IDLE_SHARE = 0.1  # of the processes' passes, from which on a remark is due
 
 def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: int) -> None:
     """Log what is about to happen."""
-    loop, batches, lengths = options.train, feed.plan(0), feed.train_set.num_frames
+    loop, batches, lengths = options.train, feed.plan(0), feed.train_set.lengths(0)
     num_processes = feed.world.size
     parameters = sum(parameter.numel() for parameter in model.parameters())
     LOGGER.info(
@@ -31,7 +31,7 @@ def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: 
         LOGGER.info("sharded: this process holds %s of them", f"{own:,}")
     LOGGER.info(
         "%d training utterances (%.2f h), %d development utterances",
-        len(lengths), sum(lengths) / 25 / 3600, len(feed.dev_set),
+        len(lengths), sum(feed.train_set.num_frames) / 25 / 3600, len(feed.dev_set),
     )  # fmt: skip
     groups = [batches[start : start + loop.accumulate] for start in range(0, len(batches), loop.accumulate)]
     at_once, idle = load(groups, lengths, num_processes)

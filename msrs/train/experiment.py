@@ -178,8 +178,7 @@ def keep_trainable(train_set: UtteranceDataset, tokenizer: Tokenizer) -> None:
             LOGGER.warning("%d training utterances left out for %s: %s, ...", len(left_out), reason, names)
     if not kept:
         raise DataError(f"{train_set.folder}: no utterance has both a transcript and enough frames for it.")
-    train_set.utt_ids = [train_set.utt_ids[index] for index in kept]
-    train_set.num_frames = [train_set.num_frames[index] for index in kept]
+    train_set.keep(kept)
 
 
 def keep_tokens(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
-from msrs.data.batching import plan_batches, plan_in_order
+from msrs.data.batching import check_budget, plan_batches, plan_in_order
 from msrs.data.dataset import Batch, UtteranceDataset, collate
 from msrs.train.distributed import World
 from msrs.train.options import TrainConfig
@@ -25,10 +25,11 @@ class Feed:
         world: World,
     ):
         self.options, self.train_set, self.dev_set, self.device, self.world = options, train_set, dev_set, device, world
+        check_budget(train_set.most_frames, options.batching)
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch, by the utterances' numbers."""
-        return plan_batches(self.train_set.num_frames, self.options.batching, self.options.seed, epoch)
+        return plan_batches(self.train_set.lengths(epoch), self.options.batching, self.options.seed, epoch)
 
     def updates(self, epoch: int, done: int) -> Iterator[Update]:
         """This process's part of each update of an epoch of which `done` batches are done."""

@@ -33,7 +33,7 @@ def test_equal_lengths_are_shuffled_too():
 
 
 def test_an_utterance_over_the_budget_is_refused():
-    with pytest.raises(ConfigError, match="max_frames is 400, but the longest utterance has 401"):
+    with pytest.raises(ConfigError, match="max_frames is 400, but the longest utterance has up to 401"):
         plan_batches([10, 401], OPTIONS, 1, 0)
 
 

@@ -74,6 +74,16 @@ def test_draws_depend_on_epoch_and_utterance_alone(tmp_path):
     assert not torch.equal(first[0, 0].audio, first[1, 0].audio)
 
 
+def test_the_lengths_of_an_epoch_are_known_beforehand(tmp_path):
+    dataset = open_dump(write_dump(tmp_path, False), speed=0.4)
+    for epoch in range(4):
+        made = [len(dataset[epoch, index].video) for index in range(3)]
+        assert dataset.lengths(epoch).tolist() == made
+        assert max(made) <= dataset.most_frames == 20
+    dataset.keep([2, 0])
+    assert dataset.lengths(3).tolist() == [made[2], made[0]] == [len(dataset[3, index].video) for index in range(2)]
+
+
 @pytest.mark.parametrize(("key", "silent"), [("drop_video", "video"), ("drop_audio", "audio")])
 def test_a_dropped_stream_is_zero_and_keeps_its_length(tmp_path, key, silent):
     dataset = open_dump(write_dump(tmp_path, False), **{key: 1.0})

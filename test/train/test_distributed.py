@@ -89,7 +89,7 @@ def test_two_processes_train_as_one(dumps, tmp_path, alone, run_processes):
         assert (gap / size) ** 0.5 < 1e-6, name
         for key, value in one.items():
             torch.testing.assert_close(
-                two[key], value, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}"
+                two[key], value, rtol=1e-3, atol=3e-5, msg=lambda text, key=key: f"{key}: {text}"
             )
         for kind in ("train", "dev"):
             first, second = metrics(alone / name, kind), metrics(tmp_path / name, kind)

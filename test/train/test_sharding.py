@@ -212,7 +212,7 @@ def test_a_checkpoint_is_the_one_that_a_process_with_the_whole_model_writes(fold
     moments, others = one["optimizer"]["state"], two["optimizer"]["state"]
     assert moments.keys() == others.keys() and len(moments) > 50
     for key in ("step", "exp_avg", "exp_avg_sq"):
-        assert gap(*({number: state[key] for number, state in own.items()} for own in (moments, others))) < 1e-5, key
+        assert gap(*({number: state[key] for number, state in own.items()} for own in (moments, others))) < 1e-4, key
 
 
 def test_a_run_that_held_the_model_whole_goes_on_in_parts(folder, told):

@@ -42,8 +42,10 @@ def test_a_watched_run_is_bitwise_the_run_that_nobody_watches(dumps, tmp_path):
     assert {line["kind"] for line in few} == {"train", "dev", "sparse"}
     watched = [line for line in lines if line["kind"] == "watch"]
     assert [line["num_updates"] for line in watched] == list(range(len(watched)))
-    for name in ("grad_norm/encoder.blocks.0", "grad_snr/encoder.blocks.0", "branch_share/encoder.blocks.0.attention"):
+    for name in ("grad_norm/encoder.blocks.0", "branch_share/encoder.blocks.0.attention"):
         assert all(line[name] > 0 for line in watched), name
+    ratios = [line["grad_snr/encoder.blocks.0"] for line in watched if "grad_snr/encoder.blocks.0" in line]
+    assert min(ratios) > 0 and len(ratios) >= len(watched) - 3  # an update of a single utterance has none
     spread = [line for line in lines if line["kind"] == "histogram"]
     assert [line["epoch"] for line in spread] == [1, 2, 3]
     assert "encoder.blocks.0" in spread[0]["weights"]
