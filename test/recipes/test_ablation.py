@@ -4,6 +4,9 @@ import dataclasses
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +122,31 @@ def test_a_failed_run_is_told_and_the_others_go_on(recipe):
     assert run("--only", "wrong", "dense") == 1
     assert "schedule.warmup_updates is 999" in (recipe / "exp/ablation/list/wrong_1/failed.txt").read_text()
     assert json.loads((recipe / "exp/ablation/list/dense_1/decode_ablation/dev/result.json").read_text())
+
+
+def test_a_run_ends_with_the_killed_process_of_the_list(recipe):
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace("  dense: {}", "  dense: {train.max_epochs: 100000}"))
+    words = ["--list", str(path), "--only", "dense", "--ngpu", "0"]
+    parent = subprocess.Popen([sys.executable, door.__file__, *words], stderr=subprocess.DEVNULL)
+    metrics = recipe / "exp/ablation/list/dense_1/metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.stat().st_size)
+    parent.kill()
+    parent.wait()
+    assert wait_for(lambda: not is_growing(metrics))
+
+
+def is_growing(path):
+    before = path.stat().st_size
+    time.sleep(2.0)
+    return path.stat().st_size > before
+
+
+def wait_for(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not (result := condition()) and time.monotonic() < end:
+        time.sleep(0.1)
+    return result
 
 
 @pytest.mark.parametrize(
