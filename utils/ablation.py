@@ -2,7 +2,8 @@
 """A list of training runs, several seeds of each: trains and decodes what is missing, then writes tables and plots.
 
 The list is YAML (conf/ablation/*.yaml): `config`, the configuration that all runs share; `tokens`, the kind of units;
-`train_clips`, how many clips of the training set to use (drawn by a hash of their names; left out: all); `seeds`;
+`join_clips`, how many clips to put one behind the other in all sets, to make long ones; `train_clips`, how many clips of the
+training set to use then (drawn by a hash of their names; left out: all); `seeds`;
 `settings`, laid over the configuration for all; `decode`, options of the search; `runs`, by name the settings of each
 (`like: NAME` lays them over those of another run);
 `plots`, by name which runs to draw side by side. In a run's settings `{exp}` and `{seed}` stand for the list's experiment
@@ -29,6 +30,7 @@ import pydantic
 from msrs import config as configuration
 from msrs.command import CommandParser, run_command
 from msrs.config import config
+from msrs.data.joined import join_clips
 from msrs.errors import ConfigError, MsrsError, StageError
 from msrs.files import read_lines, write_text
 from msrs.log import LOGGER
@@ -54,6 +56,7 @@ class RunList:
     tokens: str
     seeds: Annotated[tuple[int, ...], pydantic.Field(min_length=1)]
     runs: Annotated[dict[str, Settings | None], pydantic.Field(min_length=1)]
+    join_clips: Annotated[int, pydantic.Field(ge=2)] | None = None
     train_clips: Annotated[int, pydantic.Field(ge=1)] | None = None
     settings: Settings = dataclasses.field(default_factory=dict)
     decode: Settings = dataclasses.field(default_factory=dict)
@@ -171,8 +174,12 @@ def work(options: argparse.Namespace) -> int:
 
 def train_all(runs: Sequence[Run], listed: RunList, options: argparse.Namespace) -> None:
     """Some at once; a run that needs another's mask starts when that is there."""
+    feats = feats_folder(listed, options)
+    if listed.join_clips:
+        for name in (options.train_set, options.dev_set, *options.test_sets):
+            join_clips(options.feats / name, feats / name, listed.join_clips)
     if listed.train_clips:
-        subset(options.feats / options.train_set, train_folder(listed, options), listed.train_clips)
+        subset(feats / options.train_set, train_folder(listed, options), listed.train_clips)
     waiting, going = list(runs), {}
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         while waiting or going:
@@ -191,11 +198,17 @@ def train_all(runs: Sequence[Run], listed: RunList, options: argparse.Namespace)
                 LOGGER.info("%s: %s; %d runs left", run.label, future.result(), len(waiting) + len(going))
 
 
+def feats_folder(listed: RunList, options: argparse.Namespace) -> Path:
+    """The dump folder of all sets."""
+    return options.exp / f"joined_{listed.join_clips}" if listed.join_clips else options.feats
+
+
 def train_folder(listed: RunList, options: argparse.Namespace) -> Path:
     """The dump folder that is trained on."""
+    feats = feats_folder(listed, options)
     if listed.train_clips:
-        return options.exp / f"{options.train_set}_{listed.train_clips}"
-    return options.feats / options.train_set
+        return (feats if listed.join_clips else options.exp) / f"{options.train_set}_{listed.train_clips}"
+    return feats / options.train_set
 
 
 def subset(source: Path, target: Path, count: int) -> None:
@@ -260,7 +273,7 @@ def is_done(run: Run, options: argparse.Namespace) -> bool:
 
 def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
     """Train and decode one run. Returns: what has become of it."""
-    sets = [options.dev_set, *options.test_sets]
+    sets, feats = [options.dev_set, *options.test_sets], feats_folder(listed, options)
     if is_done(run, options):
         return "done before"
     run.exp.mkdir(parents=True, exist_ok=True)
@@ -270,16 +283,16 @@ def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
     tokens = options.tokens_root / f"tokens_{listed.tokens}"
     commands = [
         ["msrs.bin.train", "--config", options.list.parent / listed.config, "--train", train_folder(listed, options),
-         "--dev", options.feats / options.dev_set, "--tokens", tokens, "--exp", run.exp, "--modality", "video",
+         "--dev", feats / options.dev_set, "--tokens", tokens, "--exp", run.exp, "--modality", "video",
          "--seed", run.seed, *gpu, "--train-args", *run.settings],
     ]  # fmt: skip
     words = [f"{key}={_text(value)}" for key, value in listed.decode.items()]
     for name in sets:
         out = run.exp / "decode_ablation" / name
         commands += [
-            ["msrs.bin.decode", "--exp", run.exp, "--feats", options.feats / name, "--name", "ablation", "--device", device,
+            ["msrs.bin.decode", "--exp", run.exp, "--feats", feats / name, "--name", "ablation", "--device", device,
              "--decode-args", *words],
-            ["msrs.bin.score", "--ref", options.feats / name / "text", "--hyp", out / "text", "--out", out],
+            ["msrs.bin.score", "--ref", feats / name / "text", "--hyp", out / "text", "--out", out],
         ]  # fmt: skip
     write_text(run.exp / "steps.json", json.dumps([[str(word) for word in command] for command in commands]))
     with open(run.exp / "ablation.log", "ab") as log:

@@ -66,6 +66,8 @@ def write_set(folder, names):
             video.write(name, rng.integers(0, 256, (18, 96, 96), dtype=np.uint8))
     (folder / "text").write_text("".join(f"{name} {WORDS[i % 4]}\n" for i, name in enumerate(names)))
     (folder / "utt2num_frames").write_text("".join(f"{name} 18\n" for name in names))
+    (folder / "utt2spk").write_text("".join(f"{name} {name[0]}\n" for name in names))
+    (folder / "feats.yaml").write_text("modality: video\n")
 
 
 @pytest.fixture
@@ -114,6 +116,16 @@ def test_a_list_is_trained_decoded_and_tabulated_and_goes_on(recipe):
     path.write_text(LIST.replace("dense: {}", "dense: {optim.lr: 2e-3}"))
     with pytest.raises(ConfigError, match="dense_1 was trained with other settings"):
         door.work(door.parser().parse_args(["--list", str(path), "--table-only"]))
+
+
+def test_clips_are_joined_where_the_list_says_so(recipe):
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace("train_clips: 8", "join_clips: 2\ntrain_clips: 4"))
+    assert run("--only", "dense") == 0
+    folder = recipe / "exp/ablation/joined_2"
+    assert [len((folder / name / "text").read_text().splitlines()) for name in ("train", "train_4", "dev")] == [6, 4, 1]
+    log = (recipe / "exp/ablation/list/dense_1/train.log").read_text()
+    assert "4 training utterances" in log and "1 development utterances" in log
 
 
 def test_a_failed_run_is_told_and_the_others_go_on(recipe):
