@@ -44,9 +44,14 @@ def check_budget(most_frames: int, options: BatchingConfig) -> None:
 
 
 def plan_in_order(lengths: Sequence[int], options: BatchingConfig) -> list[list[int]]:
-    """Batches by length for evaluation: the same for every epoch."""
+    """Batches by length for evaluation, the same for every epoch.
+
+    Equal lengths are shuffled: the vision gap exchanges neighbours' videos, and names, which may spell the sentence (GRID),
+    would make neighbours of those who say almost the same.
+    """
     lengths_frames = np.asarray(lengths, dtype=np.int64)
-    return _fill(np.argsort(lengths_frames, kind="stable"), lengths_frames, options)
+    order = np.lexsort((keyed_rng("in order").random(len(lengths_frames)), lengths_frames))
+    return _fill(order, lengths_frames, options)
 
 
 def padding_share(batches: Sequence[Sequence[int]], lengths: Sequence[int]) -> float:

@@ -67,9 +67,9 @@ def outcome_of(exp: Path, seed: int) -> Outcome:
 
 
 def _first_lasting(gaps: Mapping[int, float]) -> int | None:
-    """The first update from which the gap is wide three times in a row, or until the end of the run."""
+    """The first update from which the gap is wide three times in a row."""
     updates = sorted(gaps)
-    for i, update in enumerate(updates):
+    for i, update in enumerate(updates[: len(updates) - GAP_TIMES + 1]):
         if all(gaps[later] > GAP_NATS for later in updates[i : i + GAP_TIMES]):
             return update
     return None

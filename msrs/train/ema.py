@@ -30,11 +30,17 @@ class RunningMean:
     def _values(self) -> dict[str, Tensor]:
         return {name: value for name, value in self.model.state_dict().items() if value.is_floating_point()}
 
+    def follow_phase(self) -> bool:
+        """Begin anew where the mask phase has ended since. Returns: whether it has."""
+        has_ended = self.phase != self.sparse.phase
+        if has_ended:
+            self.begin()
+        return has_ended
+
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights after a step; call when the parameters hold theta."""
-        if self.phase != self.sparse.phase:
-            self.begin()
+        if self.follow_phase():
             return
         self.count += 1
         decay = min(self.decay, (1 + self.count) / (10 + self.count))

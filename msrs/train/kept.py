@@ -24,16 +24,23 @@ class KeptModels:
             if number not in best:
                 path.unlink()
 
-    def forget(self) -> None:
-        """Drop all."""
-        for _, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
-            path.unlink()
+    def forget(self, masks: dict[str, Tensor] | None) -> list[int]:
+        """Drop the models that have weights outside a mask, or all (None). Returns: epochs of those that stay.
 
-    def average(self, scores: dict[int, float], best_alone: bool) -> None:
-        """Write the mean of the kept models, which is the model of the run, or the best of them alone."""
+        A mean with them would be denser than the mask. Of a mask that never moved all models stay.
+        """
+        left = []
+        for epoch, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
+            weights = {} if masks is None else checkpoint.load(path)["model"]
+            if masks is None or any(bool(weights[name][~mask.cpu()].any()) for name, mask in masks.items()):
+                path.unlink()
+            else:
+                left.append(epoch)
+        return left
+
+    def average(self) -> None:
+        """Write the mean of the kept models, which is the model of the run."""
         kept = checkpoint.numbered(self.folder, checkpoint.EPOCH)
-        if best_alone:
-            kept = [(epoch, path) for epoch, path in kept if epoch in best_epochs(scores, 1)]
         checkpoint.save({"model": average_weights([path for _, path in kept])}, self.folder / "average.pt")
         epochs = ", ".join(str(epoch) for epoch, _ in kept)
         LOGGER.info("%s is the mean of epochs %s", self.folder / "average.pt", epochs)

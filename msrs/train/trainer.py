@@ -17,6 +17,7 @@ from msrs.optim.optimizers import make_optimizer, restore
 from msrs.optim.schedules import check_schedule, rate_share
 from msrs.shards import whole
 from msrs.sparse import SPARSE_METHODS
+from msrs.sparse.base import SEARCH, SPARSE
 from msrs.sparse.mask_file import save_masks
 from msrs.train import checkpoint
 from msrs.train.announce import announce, hours, live_line, peak_memory_bytes
@@ -116,8 +117,7 @@ class Trainer:
                 self.validate()
             self.save()
         if self.world.is_main:
-            # Where a method moves its mask to the very end, a mean would be denser than any of the models in it.
-            self.kept.average(place.scores, best_alone=self.sparse.phase == "search")
+            self.kept.average()
 
     def live_line(self) -> None:
         """Log where the run is, now and then."""
@@ -204,14 +204,16 @@ class Trainer:
             yield
 
     def follow_phase(self) -> None:
-        """When the mask has been found, keep it in a file and forget the models before: means must not mix masks."""
+        """When the mask has been found, keep it in a file and forget models of other masks: means must not mix them."""
         place = self.place
-        if place.phase == "search" and self.sparse.phase != "search":
-            place.scores.clear()
+        if place.phase == SEARCH and self.sparse.phase != SEARCH:
             masks = whole_state(self.sparse.masks(), self.world)
             if self.world.is_main:
                 save_masks(masks, self.folder.parent / "masks.npz")
-                self.kept.forget()
+                left = self.kept.forget(masks if self.sparse.phase == SPARSE else None)
+                place.scores = {epoch: place.scores[epoch] for epoch in left}
+        if self.ema:
+            self.ema.follow_phase()
         place.phase = self.sparse.phase
 
     @property

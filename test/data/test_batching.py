@@ -41,3 +41,12 @@ def test_evaluation_keeps_every_utterance_once():
     batches = plan_in_order(LENGTHS, OPTIONS)
     assert sorted(index for batch in batches for index in batch) == list(range(200))
     assert plan_in_order([], OPTIONS) == []
+    lengths = [LENGTHS[i] for batch in batches for i in batch]
+    assert lengths == sorted(lengths)
+
+
+def test_evaluation_shuffles_equal_lengths_so_that_neighbours_in_name_do_not_exchange_videos():
+    batches = plan_in_order([40] * 80, OPTIONS)
+    assert batches == plan_in_order([40] * 80, OPTIONS)
+    neighbours = [abs(batch[i] - batch[i - 1]) for batch in batches for i in range(len(batch))]
+    assert sum(distance <= 2 for distance in neighbours) < 0.15 * 80

@@ -38,6 +38,10 @@ def test_a_gap_that_falls_back_does_not_count(tmp_path):
     assert outcome.updates == 60
 
 
+def test_a_gap_of_the_last_two_validations_does_not_count(tmp_path):
+    assert outcome_of(write_run(tmp_path / "a", [0.0, 0.2, 0.2], [100] * 3), 1).left_plateau is None
+
+
 def test_a_run_that_never_leaves_says_so(tmp_path):
     outcome = outcome_of(write_run(tmp_path / "a", [0.0, 0.01], [100, 100]), 1)
     assert outcome.left_plateau is None
@@ -58,7 +62,7 @@ def test_the_table_has_medians_ranges_and_failures(tmp_path):
     runs = [
         write_run(tmp_path / "a", [0.2] * 3, [100, 40, 30]),
         write_run(tmp_path / "b", [0.0] * 3, [100] * 3),
-        write_run(tmp_path / "c", [0.0, 0.2, 0.2], [100, 100, 40]),
+        write_run(tmp_path / "c", [0.0, 0.2, 0.2, 0.2], [100, 100, 40, 40]),
     ]
     for run, rate in zip(runs, (10.0, 90.0, 30.0), strict=True):
         add_result(run, "dev", rate)

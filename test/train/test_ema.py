@@ -8,6 +8,8 @@ from torch import nn
 
 from msrs import config
 from msrs.sparse import SPARSE_METHODS
+from msrs.sparse.mask_file import load_masks
+from msrs.sparse.msrs import Msrs
 from msrs.train.checkpoint import load
 from msrs.train.ema import RunningMean
 from msrs.train.experiment import train
@@ -111,3 +113,16 @@ def test_a_killed_run_with_a_running_mean_ends_bitwise_the_same(dumps, tmp_path,
     masked = [value for name, value in kept.items() if name in newest["sparse"]["mask"]]
     assert density < 1
     assert sum(int((value == 0).sum()) for value in masked) >= (1 - density) * 0.999 * sum(v.numel() for v in masked)
+
+
+def test_a_phase_that_ends_between_steps_leaves_its_zeros_in_what_is_kept(dumps, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        Msrs, "judge_epoch", lambda self, epoch, optimizer: self.finish(optimizer)
+    )  # as stop_flips does
+    words = ["train.ema=0.8", "sparse.type=msrs", "sparse.epochs=2", "sparse.finish=sparse", "train.max_epochs=1"]
+    options = config.load(TrainConfig, dumps / "train.yaml", words)
+    train(options, dumps / "train", dumps / "dev", dumps / "tokens", tmp_path, "cpu", ["test"])
+    masks = load_masks(tmp_path / "masks.npz")
+    kept = load(tmp_path / "checkpoints/average.pt")["model"]
+    assert sum(int((~mask).sum()) for mask in masks.values()) > 0
+    assert all(not kept[name][~mask].any() for name, mask in masks.items())
