@@ -13,10 +13,12 @@ from msrs.config import load
 from msrs.data.ark import ArkReader
 from msrs.data.cut import to_frames
 from msrs.data.datadir import read_datadir, validate_datadir
+from msrs.data.dataset import Batch
 from msrs.data.media import count_frames, read_audio, read_video, write_video
 from msrs.errors import DataError
 from msrs.log import LOGGER
 from msrs.models.recogniser import Recogniser
+from msrs.optim.optimizers import make_optimizer
 from msrs.train.options import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -356,6 +358,34 @@ def test_the_full_configuration_has_the_published_number_of_weights(modality, co
         model = Recogniser(options.model, modality, 5049)
     assert sum(parameter.numel() for parameter in model.parameters()) == count
     assert options.batching.max_frames * options.train.accumulate == 51_200
+
+
+@pytest.mark.parametrize("modality", ["video", "audio", "audiovisual"])
+def test_the_full_configuration_takes_a_step(modality):
+    if free_memory_bytes() < 14e9:
+        pytest.skip("weights, gradients and moments of the largest model take 7 GB, and as much room is to be left")
+    options = load(TrainConfig, ROOT / "egs/lrs3/conf/train_full.yaml")
+    torch.manual_seed(0)
+    model = Recogniser(options.model, modality, 5049).train()
+    optimizer = make_optimizer(model, options.optim)
+    lengths = torch.tensor([6, 4])
+    batch = Batch(
+        utt_ids=["a", "b"], texts=["", ""], tokens=torch.tensor([[7, 4000], [9, 0]]), token_lengths=torch.tensor([2, 1]),
+        video=torch.randn(2, 6, 88, 88), video_lengths=lengths, audio=torch.randn(2, 6 * 640), audio_lengths=lengths * 640,
+    )  # fmt: skip
+    losses = model(batch)
+    losses.total.backward()
+    before = {name: parameter.flatten()[:8].clone() for name, parameter in model.named_parameters()}
+    optimizer.step()
+    assert losses.total.isfinite()
+    moved = [name for name, p in model.named_parameters() if not torch.equal(p.flatten()[:8], before[name])]
+    assert len(moved) > 0.9 * len(before)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def free_memory_bytes():
+    lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), float("inf"))
 
 
 # From films to scores
