@@ -14,7 +14,9 @@ from msrs.report.layers import blocks_of, first_and_last, first_over_last, in_or
 from msrs.report.runs import Metrics, RunGroup
 
 NORM, SNR = "watch/grad_norm/", "watch/grad_snr/"
-BLOCK, KIND = "sparse/density/block/", "sparse/density/type/"
+BLOCK = ("sparse/density/block/", "sparse/found_density/block/")
+KIND = ("sparse/density/type/", "sparse/found_density/type/")
+FLIPS = "sparse/flips/block/"
 
 
 def draw_gradient_flow(runs: Sequence[RunGroup]) -> Image.Image | None:
@@ -43,12 +45,18 @@ def draw_signal_to_noise(runs: Sequence[RunGroup]) -> Image.Image | None:
 
 
 def draw_density(runs: Sequence[RunGroup]) -> Image.Image | None:
-    """Density of masks: by block over updates, of all masked weights and its flips, by type of module at the end."""
+    """Density of masks and what flipped of them: by block over updates, of all masked weights; by type of module at the end.
+
+    By block and type it is the mask's density, where it was taken off that of the epoch in which it was.
+    """
     parts = []
-    with_blocks = [run for run in runs if run.has(BLOCK)]
-    if with_blocks:
-        title = "Density of the mask by block, share of weights kept (logarithmic)"
-        parts.append(_draw_maps(title, with_blocks, lambda metrics: _below(metrics, BLOCK), highest=1.0))
+    maps = {
+        "Density of the mask by block, share of weights kept (logarithmic)": (BLOCK, 1.0),
+        "Share of the mask that flipped in an epoch, by block (logarithmic)": ((FLIPS,), None),
+    }
+    for title, (prefixes, highest) in maps.items():
+        if having := [run for run in runs if any(map(run.has, prefixes))]:
+            parts.append(_draw_maps(title, having, lambda metrics, few=prefixes: _below(metrics, *few), highest))
     titles = {
         "sparse/density": "Density of all masked weights (1: mask taken off)",
         "sparse/flips": "Share of the mask that flipped in an epoch",
@@ -60,21 +68,27 @@ def draw_density(runs: Sequence[RunGroup]) -> Image.Image | None:
             panels.append(Panel(title, lines, "updates", from_zero=True))
     if panels:
         parts.append(draw_panels(panels))
-    bars = [Bars(run.title, _at_the_end(run), run.index) for run in runs if run.has(KIND)]
+    bars = [Bars(run.title, _at_the_end(run), run.index) for run in runs if any(map(run.has, KIND))]
     if bars:
         parts.append(draw_bars("Density of the last mask by type of module, share of weights kept", bars))
     return stack(parts, gap_px=24) if parts else None
 
 
-def _below(metrics: Metrics, prefix: str) -> Rows:
-    return {name.removeprefix(prefix): values for name, values in metrics.items() if name.startswith(prefix)}
+def _below(metrics: Metrics, *prefixes: str) -> Rows:
+    """By what follows a prefix the numbers of all of them."""
+    rows: dict[str, dict[int, float]] = {}
+    for prefix in prefixes:
+        for name, values in metrics.items():
+            if name.startswith(prefix):
+                rows.setdefault(name.removeprefix(prefix), {}).update(values)
+    return rows
 
 
 def _at_the_end(run: RunGroup) -> dict[str, tuple[float, float, float]]:
     """By type of module the median, least and most over seeds of the last density that each has logged."""
     found: dict[str, list[float]] = {}
     for metrics in run.seeds:
-        for name, values in _below(metrics, KIND).items():
+        for name, values in _below(metrics, *KIND).items():
             found.setdefault(name, []).append(values[max(values)])
     return {name: (float(np.median(few)), min(few), max(few)) for name, few in found.items()}
 

@@ -32,7 +32,7 @@ from msrs.errors import TrainingError
 from msrs.log import LOGGER
 from msrs.shards import count_true
 from msrs.sparse.selection import BLOCKS, choose_parameters
-from msrs.sparse.stats import density_stats
+from msrs.sparse.stats import count_masks, shares_by_part
 from msrs.sparse.zeros import Swap, mask_gradients, mask_moments, mask_weights
 
 SEARCH, SPARSE, DENSE = "search", "sparse", "dense"
@@ -72,9 +72,12 @@ class SparseMethod:
         self.mask: dict[str, Tensor] = {}
         self.phase = DENSE
         self.step = 0
-        self.flips = 0.0
+        self.flips = 0.0  # share of the mask that flipped in the last epoch
+        self.flipped: dict[str, int] = {}  # the same as counts, by name
         self._previous: dict[str, Tensor] = {}
         self._has_begun = False
+        self._ends_now = False  # the phase ended in the epoch that is going on
+        self._has_just_ended = False  # it did in the last one
         self.swap = Swap()
 
     # What the trainer calls.
@@ -132,16 +135,22 @@ class SparseMethod:
                 mask_weights(self.params, self.mask)
 
     def end_epoch(self, epoch: int, optimizer: Optimizer | None) -> None:
-        """Count the flips of the epoch; a method may end its phase on them."""
-        if self.phase != SEARCH:
-            self.flips = 0.0
-            return
-        with torch.no_grad():
-            masks = self.masks()
-            total = sum(m.numel() for m in masks.values())
-            self.flips = sum(count_true(m != self._previous[name]) for name, m in masks.items()) / total
-            self._previous = {name: m.clone() for name, m in masks.items()}
-            self.judge_epoch(epoch, optimizer)
+        """Count the flips of the epoch, of that in which the phase ended too; a method may end its phase on them."""
+        if self.phase == SEARCH:
+            with torch.no_grad():
+                masks = self.masks()
+                self.count_flips(masks)
+                self.judge_epoch(epoch, optimizer)
+                if self.phase == SEARCH:
+                    self._previous = {name: m.clone() for name, m in masks.items()}
+        elif not self._ends_now:
+            self.flips, self.flipped = 0.0, {}
+        self._has_just_ended, self._ends_now = self._ends_now, False
+
+    def count_flips(self, masks: dict[str, Tensor]) -> None:
+        """Compare masks with those at the epoch's start."""
+        self.flipped = {n: count_true(masks[n] != before) for n, before in self._previous.items()}
+        self.flips = sum(self.flipped.values()) / max(sum(m.numel() for m in masks.values()), 1)
 
     def finish(self, optimizer: Optimizer | None) -> None:
         """End the phase: masked weights become exactly zero, with their moments; then `config.finish` says what is free."""
@@ -151,6 +160,8 @@ class SparseMethod:
             self.release()
             mask_weights(self.params, self.mask)
             mask_moments(optimizer, self.params, self.mask)
+            self.count_flips(self.mask)
+        self._ends_now = True
         self.phase = DENSE if self.config.finish == "dense" else SPARSE
         self._previous = {}
         LOGGER.info(
@@ -180,16 +191,22 @@ class SparseMethod:
         return {}
 
     def stats(self) -> dict[str, float]:
-        """Plain numbers for the log: density overall, by block and by type of module, flips of the last epoch.
+        """Plain numbers for the log: density and the last epoch's flips, overall, by block and by type of module.
 
-        After a dense finish `density` is 1 and `found_density` what the mask had.
+        After a dense finish `density` is 1 and `found_density` what the mask had; by block and type, and with its
+        flips, it comes in the epoch in which the phase ended.
         """
         if not self.params:
             return {}
+        masks = self.masks()
+        kept, sizes = count_masks(masks)
+        flips = {"flips": self.flips, **shares_by_part("flips", self.flipped, sizes)}
+        density = sum(kept.values()) / max(sum(sizes.values()), 1)
         if self.phase == DENSE:
-            return {"density": 1.0, "found_density": self.density(), "is_searching": 0.0}
-        numbers = {"density": self.density(), "flips": self.flips, "is_searching": float(self.phase == SEARCH)}
-        return numbers | density_stats(self.masks())
+            numbers = {"density": 1.0, "found_density": density, "is_searching": 0.0}
+            return numbers | (flips | shares_by_part("found_density", kept, sizes) if self._has_just_ended else {})
+        numbers = {"density": density, "is_searching": float(self.phase == SEARCH)}
+        return numbers | flips | shares_by_part("density", kept, sizes)
 
     def density(self) -> float:
         """Share of the chosen parameters that the mask keeps."""
@@ -203,7 +220,10 @@ class SparseMethod:
             "phase": self.phase,
             "step": self.step,
             "flips": self.flips,
+            "flipped": dict(self.flipped),
             "has_begun": self._has_begun,
+            "ends_now": self._ends_now,
+            "has_just_ended": self._has_just_ended,
             "mask": dict(self.mask),
             "previous": dict(self._previous),
             "search": self.search_state() if self.phase == SEARCH else {},
@@ -218,6 +238,8 @@ class SparseMethod:
             )
         self.phase, self.step, self.flips = state["phase"], state["step"], state["flips"]
         self._has_begun = state["has_begun"]
+        self.flipped = dict(state.get("flipped", {}))  # older checkpoints lack it and the next two
+        self._ends_now, self._has_just_ended = state.get("ends_now", False), state.get("has_just_ended", False)
         self.mask = self.to_devices(state["mask"])
         self._previous = self.to_devices(state["previous"])
         if self.phase == SEARCH:

@@ -1,7 +1,9 @@
 """Continuous sparsification: MSRS's parametrisation with one temperature, a penalty on the mask itself, no clamp."""
 
+import math
 from typing import Literal
 
+from torch import nn
 from torch.optim import Optimizer
 
 from msrs.config import config
@@ -14,10 +16,14 @@ class ContinuousSparsification(Msrs):
     """Continuous sparsification, "Winning the Lottery with Continuous Sparsification" (Savarese, Silva, Maire, NeurIPS 2020).
 
     Mask sigma(beta s), beta from 1 to 200 geometrically (once an epoch in the code, `forward.per_epoch`), penalty
-    lambda * sum(mask), logits from s0 = 0, the mask divided by sigma(s0); at the end 1[s > 0]. In the paper s has its
-    own SGD without decay and lambda = 1e-8 is fixed, which does not carry over to Adam: lambda is calibrated here.
-    With `rounds` > 1 each round ends in s <- min(beta s, s0) and beta starts anew; weights are not rewound.
+    lambda * sum(mask), logits from s0 = 0, the mask divided by the constant sigma(s0) whatever beta is, in the final
+    ticket too; at the end 1[s > 0]. During the search s >= 0 counts as kept, as it is at the start of a round. In the
+    paper s has its own SGD without decay and lambda = 1e-8 is fixed, which does not carry over to Adam: lambda is
+    calibrated here. With `rounds` > 1 each round ends in s <- min(beta s, s0) and beta starts anew; weights are not
+    rewound.
     """
+
+    has_constant_scale = True
 
     @config
     class Config(Msrs.Config):
@@ -33,6 +39,16 @@ class ContinuousSparsification(Msrs):
         phi_clamp: Positive | None = None
         penalty: Literal["linear", "sigmoid"] = "sigmoid"
         rounds: Count = 1  # the phase is cut into as many parts of equal length
+
+    def start(self, model: nn.Module) -> None:
+        """Make the logits; those at 0 are kept."""
+        super().start(model)
+        for gate in self.logits.gates.values():
+            gate.keeps_zero = True
+
+    def scale(self, temperature: float) -> float:
+        """1 / sigma(s0) at any temperature; 1 where nothing is rescaled or the mask is hard."""
+        return super().scale(temperature if math.isinf(temperature) else 1.0)
 
     def round_steps(self) -> int:
         """Steps of one round."""
@@ -52,3 +68,10 @@ class ContinuousSparsification(Msrs):
         if (step + 1) % self.round_steps() == 0 and (step + 1) // self.round_steps() < self.config.rounds:
             for gate in self.logits.gates.values():
                 gate.phi.data.mul_(self.temperatures(step)[0]).clamp_(max=self.config.phi_start)
+            self.logits.guard()
+
+    def before_finish(self) -> None:
+        """The ticket is 1[s > 0]."""
+        for gate in self.logits.gates.values():
+            gate.keeps_zero = False
+        super().before_finish()

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.errors import ConfigError
+from msrs.log import LOGGER
 from msrs.shards import count_true
 from msrs.sparse.base import Share, SparseMethod
 from msrs.sparse.mask_file import load_masks
@@ -128,8 +129,17 @@ class MaskControl(MaskedMethod):
 
 
 def masks_for(params: dict[str, nn.Parameter], path: str) -> dict[str, Tensor]:
-    """The masks of a file on the parameters' devices. Raises: ConfigError where names or shapes differ."""
+    """The masks of a file on the parameters' devices; a warning tells of those that no parameter takes.
+
+    Raises: ConfigError where a parameter's is missing or of another shape.
+    """
     masks = load_masks(path)
+    if idle := [name for name in masks if name not in params]:
+        LOGGER.warning(
+            "sparse.masks: %d of the %d masks in %s are not used (%s%s): this run does not choose these parameters; "
+            "widen sparse.include to have them masked.",
+            len(idle), len(masks), path, idle[0], ", ..." if len(idle) > 1 else "",
+        )  # fmt: skip
     for name, parameter in params.items():
         if name not in masks or masks[name].shape != parameter.shape:
             found = f"of shape {tuple(masks[name].shape)}" if name in masks else "missing"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from msrs.errors import ConfigError
-from msrs.shards import part_like, whole
+from msrs.shards import count_true, part_like, whole
 from msrs.sparse.ranking import keep_largest
 
 
@@ -21,6 +21,16 @@ def soft_mask(phi: Tensor, temperature: float, out: Tensor | None = None) -> Ten
     if math.isinf(temperature):
         return torch.gt(phi, 0, out=out) if out is not None else (phi > 0).to(phi.dtype)
     return torch.mul(phi, temperature, out=out).sigmoid_()
+
+
+def mask_slope(phi: float, temperature: float) -> float:
+    """How fast sigma(l phi) rises with phi: l sigma'(l phi).
+
+    >>> mask_slope(0.0, 5.0), round(mask_slope(-0.3, 5.0), 8), mask_slope(9.0, 200.0)
+    (1.25, 0.74573226, 0.0)
+    """
+    small = math.exp(-abs(temperature * phi))
+    return temperature * small / (1 + small) ** 2
 
 
 def logit_gradient(helped: Tensor, phi: Tensor, l_b: float, scale: float, strength: Tensor, is_linear: bool) -> Tensor:
@@ -45,6 +55,7 @@ class WeightGate:
 
     cost = 1.0  # what the penalty of one logit is multiplied by
     weight = 1  # parameters that one logit decides about
+    keeps_zero = False  # whether a logit of exactly 0 counts as kept
 
     def __init__(self, name: str, theta: Tensor, phi_start: float):
         self.phi = torch.nn.Parameter(self.start_logits(theta, phi_start), requires_grad=False)
@@ -84,15 +95,21 @@ class WeightGate:
         mask = self.forward_mask(l_f)
         gradient.mul_(self.spread(mask if scale == 1.0 else mask.mul_(scale)))
 
-    def binary(self) -> Tensor:
-        """1[phi > 0] over the matrix, bool."""
-        return self.spread(self.phi.data > 0)
+    def kept(self) -> Tensor:
+        """1[phi > 0] over the logits, bool; 1[phi >= 0] where the gate keeps zero."""
+        return self.phi.data >= 0 if self.keeps_zero else self.phi.data > 0
 
-    def keep_at_least(self, share: float, margin: float) -> None:
-        """Lift the largest logits to `margin` where fewer than `share` of them are positive."""
-        least = keep_largest(whole(self.phi.data), math.ceil(share * self.phi.numel() - 1e-9))
-        least = part_like(least, self.phi)
-        self.phi.data.copy_(torch.where(least & (self.phi.data <= 0), margin, self.phi.data))
+    def binary(self) -> Tensor:
+        """`kept` over the matrix, bool."""
+        return self.spread(self.kept())
+
+    def keep_at_least(self, share: float, margin: float, floor: float = 0.0) -> None:
+        """Of the `share` of logits that are the largest lift those not above `floor` (less than `margin`) to `margin`."""
+        count = math.ceil(share * self.phi.numel() - 1e-9)
+        if count_true(self.phi.data > floor) >= count:
+            return
+        least = part_like(keep_largest(whole(self.phi.data), count), self.phi)
+        self.phi.data.copy_(torch.where(least & (self.phi.data <= floor), margin, self.phi.data))
 
 
 class PairGate(WeightGate):
@@ -122,7 +139,7 @@ class PairGate(WeightGate):
         """The 2:4 mask of the logits, bool."""
         return two_of_four(self.phi.data)
 
-    def keep_at_least(self, share: float, margin: float) -> None:
+    def keep_at_least(self, share: float, margin: float, floor: float = 0.0) -> None:
         """Nothing to do: half of every tensor stays."""
 
 

@@ -10,7 +10,7 @@ from msrs.config import config
 from msrs.errors import ConfigError
 from msrs.log import LOGGER
 from msrs.sparse.base import Count, Positive, Share, SparseMethod
-from msrs.sparse.gates import PairGate, WeightGate
+from msrs.sparse.gates import PairGate, WeightGate, mask_slope
 from msrs.sparse.logits import Logits
 from msrs.sparse.neuron import make_unit_gates
 from msrs.sparse.schedules import Temperature
@@ -26,8 +26,12 @@ class Msrs(SparseMethod):
     return to dense or updates of the non-zeros only. *Our inference, for its full text could not be read and it has
     no public code*: what the two temperatures are (here l_f of the forward mask and l_b of the gradient), every value
     below, which modules are masked, the clamp, the start of phi, the rescaling, the optimiser of phi, how lambda is
-    found, when the phase ends.
+    found, when the phase ends. `update: alternate` is the reading of the temperatures in which weights and logits take
+    turns; it departs from that in one thing: in the logits' turns only the masked matrices stand still, while biases,
+    norms, front-ends, embeddings and heads take a step by the gradient under the logits' mask.
     """
+
+    has_constant_scale = False  # whether what the mask is divided by does not follow the temperature
 
     @config
     class Config(SparseMethod.Config):
@@ -45,7 +49,8 @@ class Msrs(SparseMethod):
         # l_b: how far from 0 a logit still feels the loss; null: as `forward`, which is continuous sparsification.
         backward: Temperature | None = Temperature(curve="constant", start=5.0)
         # joint: weights and logits in one step; alternate: `alternate_steps` steps of the weights with the mask at
-        # l_f, the logits still, then as many of the logits with the mask at l_b, the masked weights still.
+        # l_f, the logits still, then as many of the logits with the mask at l_b, the masked weights still; what is
+        # not masked (biases, norms, front-ends, embeddings, heads) learns in every step.
         update: Literal["joint", "alternate"] = "joint"
         alternate_steps: Count = 1
         phi_start: float = 0.1  # all logits at step 0: a margin against the noise of the first gradients
@@ -73,6 +78,16 @@ class Msrs(SparseMethod):
         if (config.backward or config.forward).curve == "straight_through":
             raise ConfigError(
                 "sparse.backward: a gradient needs a finite temperature; straight_through is for forward."
+            )
+        if config.phi_start < 0 and config.rescale and not self.has_constant_scale:
+            raise ConfigError(
+                f"sparse.phi_start: {config.phi_start:g} is below 0, so the mask's value there, by which rescale divides, "
+                "goes to 0 as l rises and the weights to infinity; set sparse.rescale: false, or phi_start to 0 or more."
+            )
+        if config.phi_clamp is not None and abs(config.phi_start) > config.phi_clamp:
+            raise ConfigError(
+                f"sparse.phi_start: {config.phi_start:g} is beyond phi_clamp, {config.phi_clamp:g}: all logits would be "
+                "cut in the first step; take a smaller phi_start or a larger phi_clamp (null: none)."
             )
         self.logits: Logits | None = None
         self.has_moved = False
@@ -156,7 +171,8 @@ class Msrs(SparseMethod):
 
     def update(self, step: int, optimizer: Optimizer | None) -> None:
         """Move the logits."""
-        self.logits.step(step)
+        is_linear = self.config.penalty == "linear"
+        self.logits.step(1.0 if is_linear else mask_slope(self.config.phi_start, self.temperatures(step)[1]))
 
     def judge_epoch(self, epoch: int, optimizer: Optimizer | None) -> None:
         """End the phase when the binary mask stands still, after it has moved."""

@@ -32,12 +32,12 @@ class UnitGate(WeightGate):
         return sum_columns(values, self.group.width)
 
     def binary(self) -> Tensor:
-        """1[phi > 0] over the matrix, bool."""
-        return self.spread(self.phi.data > 0).expand(self.shape).clone()
+        """`kept` over the matrix, bool."""
+        return super().binary().expand(self.shape).clone()
 
-    def keep_at_least(self, share: float, margin: float) -> None:
+    def keep_at_least(self, share: float, margin: float, floor: float = 0.0) -> None:
         """At least one unit stays."""
-        super().keep_at_least(max(share, 1 / self.phi.numel()), margin)
+        super().keep_at_least(max(share, 1 / self.phi.numel()), margin, floor)
 
 
 def make_unit_gates(model: nn.Module, params: dict[str, nn.Parameter], phi_start: float) -> dict[str, UnitGate]:

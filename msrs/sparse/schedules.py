@@ -1,9 +1,13 @@
 """Curves over the steps of a mask's life: temperatures, drop rates, densities. Pure functions, checked by hand."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
 
 from msrs.config import config
+
+NotNegative = Annotated[float, pydantic.Field(ge=0)]
 
 
 def geometric(start: float, end: float, index: float, count: float) -> float:
@@ -50,10 +54,18 @@ class Temperature:
     # constant: `start` all along; geometric: from `start` to `end`, straight on a log scale; two_stage: `start`, then
     # `end` from the share `switch` of the phase on; straight_through: infinite, a hard mask (for `forward` only).
     curve: Literal["constant", "geometric", "two_stage", "straight_through"] = "geometric"
-    start: float = 1.0
-    end: float = 200.0
+    start: NotNegative = 1.0
+    end: NotNegative = 200.0
     switch: float = 0.5
     per_epoch: bool = False  # move once an epoch, as the code of continuous sparsification does, not every step
+
+    @pydantic.model_validator(mode="after")
+    def _check(self):
+        if self.curve == "geometric" and not (self.start and self.end):
+            raise ValueError(
+                "a geometric curve has no 0 on it; take a start and an end above 0, or the curve constant or two_stage"
+            )
+        return self
 
     def value(self, step: int, num_steps: int, steps_per_epoch: int = 1) -> float:
         """l at a step of the phase; infinity for straight_through."""

@@ -1,4 +1,4 @@
-"""What gradients tell: norms by tensor and block, dead entries, signal to noise over micro-batches."""
+"""What masks and gradients tell, by block: densities, flips, norms, dead entries, signal to noise over micro-batches."""
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +9,21 @@ from msrs.sparse.selection import kind_of, layer_of
 TINY = 1e-8  # Adam's epsilon: entries below it move slower than the rest
 
 
-def density_stats(masks: dict[str, Tensor]) -> dict[str, float]:
-    """Density by block (`density/block/NAME`) and by type of module (`density/type/NAME`)."""
-    kept = {name: count_true(mask) for name, mask in masks.items()}
+def count_masks(masks: dict[str, Tensor]) -> tuple[dict[str, int], dict[str, int]]:
+    """True entries and entries of each tensor."""
+    return {n: count_true(mask) for n, mask in masks.items()}, {n: mask.numel() for n, mask in masks.items()}
+
+
+def shares_by_part(what: str, counts: dict[str, int], sizes: dict[str, int]) -> dict[str, float]:
+    """counts / sizes, by tensor, added up over blocks (`WHAT/block/NAME`) and types of module (`WHAT/type/NAME`).
+
+    >>> shares_by_part("flips", {"encoder.blocks.0.out.weight": 1}, {"encoder.blocks.0.out.weight": 4})
+    {'flips/block/encoder.blocks.0': 0.25, 'flips/type/out': 0.25}
+    """
     result = {}
-    for prefix, key_of in (("density/block/", layer_of), ("density/type/", kind_of)):
-        for key, names in grouped(list(masks), key_of).items():
-            result[prefix + key] = sum(kept[n] for n in names) / sum(masks[n].numel() for n in names)
+    for part, key_of in (("block", layer_of), ("type", kind_of)):
+        for key, names in grouped(list(counts), key_of).items():
+            result[f"{what}/{part}/{key}"] = sum(counts[n] for n in names) / sum(sizes[n] for n in names)
     return result
 
 

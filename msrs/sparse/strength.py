@@ -15,10 +15,11 @@ class Strength:
     """lambda of every masked tensor, kept on the device so that a step needs no synchronisation.
 
     A weight that does not help is pruned by any lambda >= 0, one that helps survives if its force |dL/dphi| is larger
-    than lambda; so lambda = the q-quantile of the forces, q = 2 s - 1 for a target sparsity s (at least 0.1), aims at
-    s. It means the same at every model size and loss scale; an absolute number spans four decades between them (our
-    derivation and measurement, not the paper's). The force is the size of the signed mean: that of single gradients
-    is mostly noise, which does not hold a logit up.
+    than what lambda pulls it down by: lambda itself under the linear penalty, lambda l_b sigma'(l_b phi) under the
+    sigmoid one, either times the cost of a unit. So lambda = the q-quantile of force / pull of lambda = 1,
+    q = 2 s - 1 for a target sparsity s (at least 0.1), aims at s. It means the same at every model size and loss scale;
+    an absolute number spans four decades between them (our derivation and measurement, not the paper's). The force is
+    the size of the signed mean: that of single gradients is mostly noise, which does not hold a logit up.
 
     Args: value, a number, "quantile" or "steered"; target_density; num_steps of calibration, in which logits stand
         still; rate of steering, in units of the calibrated lambda a step; per_tensor, one quantile a tensor instead of
@@ -49,14 +50,19 @@ class Strength:
         """Whether the logits have to stand still."""
         return self.num_seen < self.num_steps
 
-    def observe(self, gradients: dict[str, Tensor]) -> None:
-        """Take in one step's dL/dphi (without penalty); after the last step of the calibration lambda is set."""
+    def observe(self, gradients: dict[str, Tensor], pulls: dict[str, float] | None = None) -> None:
+        """Take in one step's dL/dphi (without penalty); after the last step of the calibration lambda is set.
+
+        Args: pulls, by name what a lambda of 1 would add to each entry of the gradient (left out: 1).
+        """
         self.num_seen += 1
         for name, gradient in gradients.items():
+            # Where the mask does not feel its logit any more (a pull of zero) the force is zero too.
+            share = (1 - _DECAY) / max((pulls or {}).get(name, 1.0), 1e-30)
             if name not in self.means:
-                self.means[name] = gradient.mul(1 - _DECAY)
+                self.means[name] = gradient.mul(share)
             else:
-                self.means[name].mul_(_DECAY).add_(gradient, alpha=1 - _DECAY)
+                self.means[name].mul_(_DECAY).add_(gradient, alpha=share)
         if not self.is_calibrating:
             self._set()
 

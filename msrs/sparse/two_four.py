@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from msrs.config import config
@@ -34,6 +34,15 @@ class TwoFour(SparseMethod):
         for name, parameter in self.params.items():
             check_two_of_four(name, parameter)
 
+    def begin(self) -> None:
+        """The first mask, where it acts from the first step on; against it the first epoch's flips are counted."""
+        if self.is_masking(0):
+            self.choose_mask()
+
+    def choose_mask(self) -> None:
+        """That of the weights as they are."""
+        self.mask = {name: two_of_four(p.data.abs()) for name, p in self.params.items()}
+
     def is_masking(self, step: int) -> bool:
         """Whether the mask acts at a step."""
         return step >= self.config.start * self.num_steps
@@ -43,9 +52,9 @@ class TwoFour(SparseMethod):
         if not self.is_masking(step):
             return
         is_first = step - 1 < self.config.start * self.num_steps
+        if self.config.choose == "always" or is_first:
+            self.choose_mask()
         for name, parameter in self.params.items():
-            if self.config.choose == "always" or is_first:
-                self.mask[name] = two_of_four(parameter.data.abs())
             self.swap.put(name, parameter, parameter.data * self.mask[name])
 
     def read_gradients(self, step: int) -> None:
@@ -66,6 +75,6 @@ class TwoFour(SparseMethod):
             mask_moments(optimizer, self.params, self.mask)
 
     def before_finish(self) -> None:
-        """The mask of the final weights."""
-        if self.config.choose == "always":
-            self.mask: dict[str, Tensor] = {name: two_of_four(p.data.abs()) for name, p in self.params.items()}
+        """The mask of the final weights; also where it is chosen once and `start` was too late for a step of the phase."""
+        if self.config.choose == "always" or not self.is_masking(self.step):
+            self.choose_mask()

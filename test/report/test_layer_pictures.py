@@ -78,6 +78,25 @@ def test_density_by_block_and_by_type_at_the_end(make_run, drawn):
     assert query == pytest.approx(((0.7**2 + 0.7**4) / 2, 0.7**4, 0.7**2))
 
 
+def test_flips_by_block_and_the_mask_that_was_taken_off(drawn):
+    name = "encoder.blocks.0"
+    metrics = {
+        f"sparse/density/block/{name}": {10: 0.5},
+        f"sparse/found_density/block/{name}": {20: 0.25},
+        "sparse/density/type/out": {10: 0.5},
+        "sparse/found_density/type/out": {20: 0.125},
+        f"sparse/flips/block/{name}": {10: 0.5, 20: 0.25},
+        "sparse/flips/type/out": {10: 0.5, 20: 0.25},
+    }
+    early = {key: values for key, values in metrics.items() if "density/block" not in key}
+    draw_density([RunGroup("a", 0, (), (metrics,)), RunGroup("b", 1, (), (early,))])
+    density, flips = drawn["maps"]
+    assert [one.rows for one in density[1]] == [{name: {10: 0.5, 20: 0.25}}]
+    assert [one.rows for one in flips[1]] == [{name: {10: 0.5, 20: 0.25}}] * 2
+    assert "flipped" in flips[0]
+    assert drawn["bars"][0].values == {"out": (0.125, 0.125, 0.125)}
+
+
 def test_tensors_without_blocks_are_not_drawn():
     metrics = {"watch/grad_norm/encoder": {0: 1.0}, "watch/grad_snr/encoder": {0: 1.0}}
     assert draw_gradient_flow([RunGroup("a", 0, (), (metrics,))]) is None

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from msrs.errors import ConfigError
+from msrs.log import LOGGER
 from msrs.sparse.mask_file import load_masks, save_masks
 
 
@@ -66,6 +67,17 @@ def test_redrawn_weights_are_the_same_numbers_elsewhere_and_rescaling_undoes_the
     for name, mask in method.masks().items():
         expected = plain.get_parameter(name) * mask / mask.float().mean().sqrt()
         assert torch.allclose(model.get_parameter(name), expected, rtol=1e-5)
+
+
+def test_masks_that_the_run_does_not_choose_are_told(make_tagger, make_method, mask_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(LOGGER, "warning", lambda message, *values: told.append(message % values))
+    make_method("control_mask", make_tagger())
+    assert told == []
+    make_method("control_mask", make_tagger(), include=["encoder.blocks.1.*"])
+    (line,) = told
+    assert line.startswith("sparse.masks: 3 of the 6 masks in ")
+    assert "encoder.blocks.0.feed_forward.0.weight, ..." in line
 
 
 def test_depth_control_empties_whole_blocks(make_tagger, make_method, tmp_path, mask_path):

@@ -202,6 +202,55 @@ def test_none_changes_nothing(make_tagger, make_method, make_adamw, run_steps):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize("finish", ["dense", "sparse"])
+def test_what_the_log_tells_survives_a_save_within_the_epoch_that_ends_the_phase(
+    finish, make_tagger, make_method, make_adamw, run_steps
+):
+    def start():
+        model = make_tagger()
+        return model, make_method("msrs", model, steps=15, phi_lr=0.3, finish=finish), make_adamw(model)
+
+    def follow(first, model, method, optimizer):
+        kept = {}
+
+        def keep(step):
+            kept[step] = snapshot(model, method, optimizer) | {"stats": method.stats()}
+
+        run_steps(model, method, optimizer, first, 24, keep)
+        return kept
+
+    kept = follow(0, *start())
+    assert kept[17]["stats"]["flips"] > 0
+    for step in (13, 15, 17):
+        model, method, optimizer = start()
+        model.load_state_dict(kept[step]["model"])
+        optimizer.load_state_dict(kept[step]["optimizer"])
+        method.load_state_dict(kept[step]["method"])
+        assert method.stats() == kept[step]["stats"]
+        for later, state in follow(step + 1, model, method, optimizer).items():
+            assert state["stats"] == kept[later]["stats"]
+
+
+@pytest.mark.parametrize("step", [3, 8, 14, 20])
+def test_checkpoints_without_the_newer_keys_load(step, make_tagger, make_method, make_adamw, run_steps):
+    states = []
+    for is_old in (False, True):
+        model = make_tagger()
+        method, optimizer = make_method("msrs", model, steps=15, finish="sparse"), make_adamw(model)
+        run_steps(model, method, optimizer, 0, step)
+        state = saved(method.state_dict())
+        if is_old:
+            for key in ("flipped", "ends_now", "has_just_ended"):
+                del state[key]
+            state["search"].get("logits", {}).pop("num_moves", None)
+        method = make_method("msrs", model, steps=15, finish="sparse")
+        method.load_state_dict(state)
+        run_steps(model, method, optimizer, step, 24)
+        states.append({n: p.detach().clone() for n, p in model.named_parameters()})
+        assert method.phase == "sparse"
+    assert_equal(*states)
+
+
 def test_a_checkpoint_of_another_method_is_refused(make_tagger, make_method):
     state = make_method("rigl", make_tagger()).state_dict()
     with pytest.raises(TrainingError, match="'rigl'"):
@@ -245,6 +294,9 @@ def test_yaml_keys_reach_the_method_and_mistakes_are_told():
         "type: msrs, strength: soft": "strength",
         "type: control_mask": "masks",
         "type: mrsr": "msrs",
+        "type: msrs, forward: {start: 0}": "above 0",
+        "type: msrs, forward: {end: 0}": "above 0",
+        "type: msrs, backward: {curve: constant, start: -1}": "start",
     }.items():
         with pytest.raises(ConfigError, match=rf"train.yaml:1: .*{message}"):
             read(text)

@@ -8,6 +8,8 @@ from torch import nn
 
 from msrs.errors import ConfigError
 from msrs.sparse import SPARSE_METHODS
+from msrs.sparse.gates import logit_gradient
+from msrs.sparse.logits import _FASTEST
 from msrs.sparse.msrs import Msrs
 from msrs.sparse.schedules import Temperature
 
@@ -181,6 +183,48 @@ def test_minimum_density_holds_under_any_lambda(make_tagger, make_method, make_a
         assert int(mask.sum()) == math.ceil(0.1 * mask.numel()), name
 
 
+@pytest.mark.parametrize(
+    ("keys", "interval"),
+    [
+        ({"phi_start": 0.1}, 4),
+        ({"phi_start": 0.3}, 13),
+        ({"phi_start": 0.3, "update": "alternate"}, 13),  # logits move at odd steps alone
+        ({"phi_start": 0.1, "phi_optimizer": "sgd", "phi_lr": 0.01}, 1),
+    ],
+    ids=str,
+)
+def test_minimum_density_holds_at_every_step_of_the_search(
+    keys, interval, make_tagger, make_method, make_adamw, run_steps
+):
+    model = make_tagger()
+    keys = {"steps": 320, "phi_lr": 0.003, "strength": 10.0, "min_density": 0.1} | keys
+    method = make_method("msrs", model, total_steps=320, **keys)
+    assert method.logits.guard_every == interval
+
+    def check(step):
+        for name, mask in method.masks().items():
+            assert int(mask.sum()) >= math.ceil(0.1 * mask.numel()), (step, name)
+
+    run_steps(model, method, make_adamw(model), 0, 319, check)
+    assert method.density() < 0.11
+
+
+def test_the_guard_looks_again_before_adam_can_undo_it():
+    """The fastest way down: silence, then gradients that grow as Adam's second moment forgets."""
+    decay, forget = 0.9, 0.999
+    pulls = [(decay / forget) ** i for i in range(400)][::-1]
+    phi = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+    optimizer = torch.optim.Adam([phi], lr=1.0, betas=(decay, forget), eps=1e-30)
+    falls = []
+    for pull in [0.0, *pulls]:
+        before = float(phi.detach())
+        phi.grad = torch.full((1,), pull, dtype=torch.float64)
+        optimizer.step()
+        optimizer.state[phi]["step"].fill_(100_000)
+        falls.append(before - float(phi.detach()))
+    assert 7.25 < max(falls) < _FASTEST
+
+
 @pytest.mark.parametrize("target", [0.1, 0.25, 0.8])
 def test_a_steered_lambda_reaches_the_target_density(target, make_tagger, make_method, make_adamw, run_steps):
     model = make_tagger()
@@ -196,6 +240,42 @@ def test_impossible_temperatures_are_refused():
     for keys in ({"backward": hard}, {"forward": hard, "backward": None}, {"forward": hard, "phi_start": 0.0}):
         with pytest.raises(ConfigError, match="sparse"):
             SPARSE_METHODS.build(Msrs.Config(**keys))
+
+
+def test_starts_that_cannot_be_rescaled_or_lie_beyond_the_clamp_are_refused():
+    for name, keys, message in (
+        ("msrs", {"phi_start": -0.3}, "sparse.rescale: false"),
+        ("msrs", {"phi_start": 1.5}, "larger phi_clamp"),
+        ("msrs", {"phi_start": -1.5, "rescale": False}, "larger phi_clamp"),
+        ("continuous", {"phi_start": 0.3, "phi_clamp": 0.2}, "larger phi_clamp"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            SPARSE_METHODS.build(SPARSE_METHODS[name].Config(**keys))
+    SPARSE_METHODS.build(Msrs.Config(phi_start=-0.3, rescale=False))
+    SPARSE_METHODS.build(Msrs.Config(phi_start=1.5, phi_clamp=None))
+
+
+@pytest.mark.parametrize("keys", [{}, {"penalty": "sigmoid"}, {"penalty": "sigmoid", "backward": None}], ids=str)
+@pytest.mark.parametrize("strength", ["quantile", "steered"])
+def test_lambda_outweighs_its_quantile_of_the_forces_whatever_the_penalty(strength, keys, make_tagger):
+    config = Msrs.Config(
+        target_density=0.25, calibration_steps=5, steps=100, strength=strength, rescale=False, phi_start=0.5, **keys
+    )
+    method = SPARSE_METHODS.build(config)
+    method.attach(make_tagger(), 100, 10, 0)
+    for step in range(5):
+        method.before_forward(step)
+        for p in method.params.values():
+            p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+        method.after_backward(step)
+        forces = {name: gate.phi.grad.clone() for name, gate in method.logits.gates.items()}
+        method.after_step(step, None)
+    falls = []
+    for name, gate in method.logits.gates.items():
+        value, l_b = method.logits.strength.current[name], method.temperatures(4)[1]
+        penalty = logit_gradient(torch.zeros_like(gate.phi), gate.phi.data, l_b, 1.0, value, config.penalty == "linear")
+        falls.append((forces[name].abs() < penalty).flatten())
+    assert float(torch.cat(falls).float().mean()) == pytest.approx(0.5, abs=0.01)  # q = 2 * .75 - 1
 
 
 def test_temperatures_over_the_phase():

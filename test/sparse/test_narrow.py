@@ -160,6 +160,29 @@ def test_the_unit_mask_is_that_of_the_unit_and_its_gradient_the_sum():
     assert gate.binary().all(0).int().tolist() == [0] * 4 + [1] * 8 + [0] * 4
 
 
+@pytest.mark.parametrize("penalty", ["linear", "sigmoid"])
+def test_lambda_of_units_is_a_quantile_of_their_forces_over_their_costs(penalty):
+    model = make_reader()
+    config = SPARSE_METHODS["msrs"].Config(
+        granularity="neuron", steps=10, calibration_steps=1, target_density=0.25, penalty=penalty
+    )
+    method = SPARSE_METHODS.build(config)
+    method.attach(model, 100, 10, 0)
+    method.before_forward(0)
+    for name, p in method.params.items():
+        p.grad = torch.randn(p.shape, generator=torch.Generator().manual_seed(len(name)))
+    method.after_backward(0)
+    gates = method.logits.gates
+    assert len({gate.cost for gate in gates.values()}) > 1
+    helped = {name: gate.phi.grad.clone() for name, gate in gates.items()}
+    method.after_step(0, None)
+    (strength,) = {float(value) for value in method.logits.strength.current.values()}
+    slope = 1.0 if penalty == "linear" else 5 * torch.sigmoid(torch.tensor(0.5)) * torch.sigmoid(torch.tensor(-0.5))
+    # A unit stays if its force is above what the penalty adds to its gradient: half of those that help should.
+    falls = torch.cat([helped[n].abs() <= 1.0001 * strength * gate.cost * slope for n, gate in gates.items()])
+    assert float(falls.float().mean()) == pytest.approx(0.5, abs=0.01)
+
+
 def test_a_model_without_units_is_told():
     model = nn.Module()
     model.encoder = nn.Module()

@@ -1,4 +1,4 @@
-"""2:4: SR-STE's worked example, one-shot pruning, continuous sparsification's schedule."""
+"""2:4: SR-STE's worked example, one-shot pruning; continuous sparsification's schedule, scale and rounds."""
 
 import pytest
 import torch
@@ -38,6 +38,34 @@ def test_one_shot_is_dense_before_its_start_and_fixed_after(make_tagger, make_me
         assert m.flatten(1).view(len(m), -1, 4).sum(-1).eq(2).all()
 
 
+@pytest.mark.parametrize("choose", ["always", "once"])
+def test_a_mask_that_never_moved_has_not_flipped(choose, make_tagger, make_method, run_steps):
+    model = make_tagger()
+    method = make_method("sr_ste", model, choose=choose)
+    run_steps(model, method, torch.optim.SGD(model.parameters(), lr=0.0), 0, 6)
+    assert method.density() == 0.5
+    assert method.stats()["flips"] == 0.0
+
+
+@pytest.mark.parametrize("start", [1.0, 0.99])
+def test_one_shot_that_starts_after_the_last_step_prunes_at_the_end(
+    start, make_tagger, make_method, make_adamw, run_steps
+):
+    model = make_tagger()
+    method = make_method("sr_ste", model, total_steps=40, steps=20, choose="once", start=start)
+    optimizer = make_adamw(model)
+    run_steps(model, method, optimizer, 0, 19)
+    assert method.density() == 1.0
+    magnitudes = {n: p.detach().abs() for n, p in method.params.items()}
+    run_steps(model, method, optimizer, 19, 30)
+    assert method.phase == "sparse"
+    assert method.density() == 0.5
+    for n, m in method.masks().items():
+        assert m.flatten(1).view(len(m), -1, 4).sum(-1).eq(2).all()
+        assert not method.params[n][~m].any()
+        assert magnitudes[n][m].mean() > magnitudes[n][~m].mean()
+
+
 def test_sr_ste_changes_its_mind(make_tagger, make_method, make_adamw, run_steps):
     model = make_tagger()
     method = make_method("sr_ste", model, total_steps=60)
@@ -69,6 +97,48 @@ def test_continuous_sparsification_temperatures_and_masks(make_tagger, make_meth
     }
     for beta, expected in table.items():
         assert soft_mask(logits, beta).tolist() == pytest.approx(expected, abs=5e-7)
+
+
+@pytest.mark.parametrize("start", [-0.3, 0.0, 0.3])
+def test_the_scale_of_continuous_sparsification_is_that_of_its_start_and_stays_in_the_ticket(
+    start, make_tagger, make_method, make_adamw, run_steps
+):
+    model = make_tagger()
+    method = make_method("continuous", model, total_steps=40, steps=30, phi_start=start, strength=0.0)
+    theta = {n: p.detach().clone() for n, p in method.params.items()}
+    scale = 1 / torch.sigmoid(torch.tensor(start)).item()
+    method.before_forward(0)
+    for n, p in method.params.items():
+        assert torch.allclose(p, theta[n], rtol=1e-5)  # starts as the dense model
+    method.after_backward(0)
+    run_steps(model, method, make_adamw(model), 0, 29)
+    l_f = method.temperatures(28)[0]
+    assert l_f > 100
+    before = {n: (p.detach().clone(), method.logits.gates[n].phi.detach().clone()) for n, p in method.params.items()}
+    with method.applied():
+        for n, p in method.params.items():
+            value, phi = before[n]
+            assert torch.allclose(p, value * torch.sigmoid(l_f * phi) * scale, rtol=1e-4, atol=1e-7)
+    method.finish(None)
+    for n, p in method.params.items():
+        value, phi = before[n]
+        assert torch.allclose(p, value * (phi > 0) * scale, rtol=1e-5)
+
+
+def test_a_round_starts_with_the_tickets_density(make_tagger, make_method, make_adamw, run_steps):
+    model = make_tagger()
+    method = make_method("continuous", model, total_steps=60, rounds=2)
+    assert method.density() == method.logits.density() == 1.0  # all logits are 0
+    optimizer = make_adamw(model)
+    run_steps(model, method, optimizer, 0, 29)
+    masks = {n: gate.phi.data > 0.1 for n, gate in method.logits.gates.items()}
+    assert 0.1 < sum(int(m.sum()) for m in masks.values()) / sum(m.numel() for m in masks.values()) < 0.9
+    run_steps(model, method, optimizer, 29, 30)
+    assert float(method.logits.density()) == pytest.approx(method.density())
+    for n, m in method.masks().items():
+        assert m[masks[n]].all()
+    assert 0.1 < method.stats()["density"] < 0.9
+    assert method.stats()["flips"] < 0.9
 
 
 def test_rounds_start_anew_and_keep_what_was_pruned(make_tagger, make_method, make_adamw, run_steps):
