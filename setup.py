@@ -67,6 +67,7 @@ COMMANDS = (
     "tokenize",
     "train",
     "average",
+    "export",
     "decode",
     "score",
     "results",
