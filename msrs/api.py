@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from msrs.config import to_dict
+from msrs.data.augment import Streams, warn_if_never_dropped
 from msrs.data.cut import FPS, to_frames
 from msrs.data.dataset import Batch, UtteranceDataset, collate
 from msrs.data.noise import NoiseConfig, NoiseMixer, noise_digest, open_noise
@@ -59,8 +60,10 @@ class Recognizer:
     """A trained model with its tokenizer and a search.
 
     Args: model; tokenizer; training, the configuration of its run; search, options; device, a torch device;
-    crop, how stage 1 cuts the mouth out of a raw clip; max_seconds, what is longer is cut into pieces at pauses.
-    Raises: ConfigError on pieces of less than a second.
+    crop, how stage 1 cuts the mouth out of a raw clip; max_seconds, what is longer is cut into pieces at pauses;
+    streams, what an audio-visual model is to read, the other one being zero as `augment.drop_video` and `drop_audio` make it
+    in training. None: both, but of a clip that has no sound the pictures alone.
+    Raises: ConfigError on pieces of less than a second, and on streams that the model does not take in.
     """
 
     def __init__(
@@ -72,13 +75,16 @@ class Recognizer:
         device: str = "cpu",
         crop: CropOptions = CropOptions(),  # noqa: B008 - frozen
         max_seconds: float = USUAL_SECONDS,
+        streams: Streams | None = None,
     ):
         if not max_seconds >= 1:
             raise ConfigError(f"--max-seconds {max_seconds:g}: a piece has to be a second long or more; 16, say.")
+        check_streams(training, streams)
+        self.streams = streams
         self.model = model.to(device).eval()
         self.tokenizer, self.training, self.device = tokenizer, training, device
         self.search = BeamSearch.for_model(search, self.model)
-        self.reader = ClipReader(training.modality, training.augment, crop, to_frames(max_seconds))
+        self.reader = ClipReader(training.modality, training.augment, crop, to_frames(max_seconds), streams)
 
     @classmethod
     def from_experiment(
@@ -89,18 +95,19 @@ class Recognizer:
         device: str = "auto",
         crop: CropOptions = CropOptions(),  # noqa: B008 - frozen
         max_seconds: float | None = None,
+        streams: Streams | None = None,
     ) -> "Recognizer":
         """The model of an experiment folder.
 
         Args: checkpoint, a name in `checkpoints/`; device, auto, cpu or cuda; max_seconds, None: 1.25 times the longest
-        utterance that the model was trained on, at most 30.
+        utterance that the model was trained on, at most 30; streams, see the class.
         Raises: StageError where stage 4 has not been run or not ended; ConfigError where there is no such device.
         """
         model, tokenizer, training = load_model(exp, checkpoint)
         if max_seconds is None:
             longest = longest_seconds(exp)
             max_seconds = max(1.0, min(SLACK * longest, MOST_SECONDS)) if longest else USUAL_SECONDS
-        return cls(model, tokenizer, training, search, choose_device(device), crop, max_seconds)
+        return cls(model, tokenizer, training, search, choose_device(device), crop, max_seconds, streams)
 
     @torch.inference_mode()
     def recognise(self, batch: Batch) -> list[list[Hypothesis]]:
@@ -113,9 +120,11 @@ class Recognizer:
         Raises: StageError where a stream is missing; ConfigError on noise for a model that cannot hear.
         """
         modality = self.training.modality
-        if noise and modality == "video":
+        if noise and "video" in (modality, self.streams):
             raise ConfigError("the model takes in no sound, so noise cannot change what it reads; leave --noise out.")
-        return UtteranceDataset(feats, lambda text: [], modality, self.training.augment, test_noise=noise)
+        return UtteranceDataset(
+            feats, lambda text: [], modality, self.training.augment, test_noise=noise, streams=self.streams
+        )
 
     def __call__(self, video: str | Path | None = None, audio: str | Path | None = None) -> list[Transcript]:
         """Read a raw clip: any size, frame rate and length, a face somewhere in it. Returns: transcripts, the best first.
@@ -156,6 +165,17 @@ def _joined(one: Transcript, other: Transcript) -> Transcript:
     return Transcript(text, one.tokens + other.tokens, one.token_ids + other.token_ids, hypothesis)
 
 
+def check_streams(training: TrainConfig, streams: Streams | None) -> None:
+    """Warn where a model is to do without a stream that it never was without in training.
+
+    Raises: ConfigError where it does not take in the streams that are asked for.
+    """
+    if streams not in (None, training.modality):
+        if training.modality != "audiovisual":
+            raise ConfigError(f"--streams {streams}: the model is trained for {training.modality} alone.")
+        warn_if_never_dropped(training.augment, streams)
+
+
 def choose_device(name: str) -> str:
     """A torch device for auto, cpu or cuda. Raises: ConfigError where torch finds no GPU and one is asked for."""
     if name == "auto":
@@ -174,10 +194,12 @@ def decode_experiment(
     device: str = "auto",
     noise: NoiseConfig | None = None,
     babble_from: str | Path | None = None,
+    streams: Streams | None = None,
 ) -> Path:
     """Decode a dump into `<exp>/decode_<name>/<set>`, or pass over one that is current. Returns: that folder.
 
-    Args: noise, added to the sound, the same for every model; babble_from, the dump whose utterances make babble.
+    Args: noise, added to the sound, the same for every model; babble_from, the dump whose utterances make babble;
+    streams, what an audio-visual model is to read, None: both.
     Raises: StageError where stage 2 or 4 has not been run; ConfigError on a wrong name; see `open_noise`.
     """
     exp, feats = Path(exp), Path(feats)
@@ -186,11 +208,12 @@ def decode_experiment(
     folder = exp / f"decode_{name}" / feats.resolve().name
     source = Path(babble_from) if babble_from else None
     conditions = {"noise": to_dict(noise) | ({"babble_from": str(source)} if source else {})} if noise else {}
+    conditions |= {"streams": streams} if streams not in (None, "audiovisual") else {}
     inputs = {"sound of the noise": noise_digest(noise, feats, source)} if noise else {}
     mark = decoding_mark(exp, feats, folder, search, checkpoint, conditions | inputs)
     if is_current(folder, mark):
         return folder
-    recognizer = Recognizer.from_experiment(exp, search, checkpoint, device)
+    recognizer = Recognizer.from_experiment(exp, search, checkpoint, device, streams=streams)
     dataset = recognizer.open_set(feats, open_noise(noise, feats, source) if noise else None)
     LOGGER.info("%s, checkpoint %s, on %s, %s", exp, checkpoint, recognizer.device, search)
     decode_set(recognizer.recognise, recognizer.tokenizer.decode, dataset, search, folder, mark, conditions)

@@ -37,6 +37,7 @@ option decode-args word "" "settings laid over it"
 option noise path "" "stage 5: noise added to the sound: white, babble, or a folder of recordings"
 option snr-db word "-5 0 5 10 15 20" "levels of that noise in decibels, in one word; each is decoded and scored"
 option babble-from word "" "set whose utterances make the babble (where empty: the set that is decoded)"
+option streams word "" "stage 5: what an audio-visual model reads, such as \"audiovisual video audio\"; each is decoded and scored"
 option init word "" "stage 4: experiments or checkpoints whose weights a new run begins with, in one word"
 option tag word "" "name of the experiment (where empty: <train-config>_<modality>)"
 option dumpdir word dump "folder of what stages 1 and 2 write"
@@ -45,11 +46,19 @@ flag dry-run "print the commands, run none"
 flag help "print this"
 
 on_option() {
-    local names
+    local name names
     case $1 in
         local-options)
             read -ra names <<<"$2"
             pass_option ${names[@]+"${names[@]}"}
+            ;;
+        streams)
+            read -ra names <<<"$2"
+            for name in ${names[@]+"${names[@]}"}; do
+                if [[ " video audio audiovisual " != *" $name "* ]]; then
+                    option_error "--streams is '$2', expected some of video, audio, audiovisual in one word"
+                fi
+            done
             ;;
         # Another unit has another number of units: the recipe's does not hold for the one that a user types.
         token-type) token_size= ;;
@@ -222,20 +231,39 @@ if begin 5 decode; then
     command=${command% }
     levels=("") # without noise
     if [[ -n $noise ]]; then read -ra levels <<<"$snr_db"; fi
-    for level in ${levels[@]+"${levels[@]}"}; do
-        words=(--name "$decode_name")
-        if [[ -n $level ]]; then
-            words=(--name "${decode_name}_snr${level}_$(basename "$noise")" --noise "$noise" --snr-db "$level")
-            if [[ -n $babble_from ]]; then words+=(--babble-from "$feats/$babble_from"); fi
+    readings=(audiovisual) # all that the model takes in
+    if [[ -n $streams ]]; then read -ra readings <<<"$streams"; fi
+    for reading in ${readings[@]+"${readings[@]}"}; do
+        if [[ $reading == video && -n $noise ]]; then
+            say "noise changes nothing of what --streams video reads: passed over"
+            continue
         fi
-        for name in "${sets[@]:1}"; do
-            out=$experiment/decode_${words[1]}/$name
-            run msrs-decode --exp "$experiment" --feats "$feats/$name" --config "$decode_config" "${words[@]}" \
-                ${decode_args:+--decode-args "$decode_args"}
-            # Against the texts of stage 0: what an earlier stage put aside counts as not understood.
-            run msrs-score --ref "data/$name/text" --hyp "$out/text" --out "$out" \
-                --rules "$experiment/tokens/rules.yaml" --utt2spk "data/$name/utt2spk" \
-                --options "$out/search.yaml" --command "$command"
+        for level in ${levels[@]+"${levels[@]}"}; do
+            decoding=$decode_name
+            words=()
+            if [[ $reading != audiovisual ]]; then
+                decoding+=_$reading
+                words+=(--streams "$reading")
+            fi
+            if [[ -n $level ]]; then
+                decoding+=_snr${level}_$(basename "$noise")
+                words+=(--noise "$noise" --snr-db "$level")
+                if [[ -n $babble_from ]]; then words+=(--babble-from "$feats/$babble_from"); fi
+            fi
+            for name in "${sets[@]:1}"; do
+                dumped=$feats/$name
+                # What is not read need not be there: a dump of the one stream does as well.
+                if [[ $reading != audiovisual && ! -d $dumped && -d ${feats}_$reading/$name ]]; then
+                    dumped=${feats}_$reading/$name
+                fi
+                out=$experiment/decode_$decoding/$name
+                run msrs-decode --exp "$experiment" --feats "$dumped" --config "$decode_config" --name "$decoding" \
+                    ${words[@]+"${words[@]}"} ${decode_args:+--decode-args "$decode_args"}
+                # Against the texts of stage 0: what an earlier stage put aside counts as not understood.
+                run msrs-score --ref "data/$name/text" --hyp "$out/text" --out "$out" \
+                    --rules "$experiment/tokens/rules.yaml" --utt2spk "data/$name/utt2spk" \
+                    --options "$out/search.yaml" --command "$command"
+            done
         done
     done
     run msrs-results --exp "$expdir" --out RESULTS.md

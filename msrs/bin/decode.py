@@ -15,10 +15,12 @@ def parser() -> CommandParser:
     add("--exp", required=True, help="experiment folder (stage 4), exp/<tag>")
     add("--feats", required=True, help="dump folder of the set (stage 2), dump/feats/<set>")
     add("--config", help="YAML with the options of the search, such as conf/decode.yaml")
-    add("--name", help="results go to <exp>/decode_<name>/<set>; left out: default or default_snr<SNR>_<NOISE>")
+    add("--name", help="results go to <exp>/decode_<name>/<set>; left out: default[_<STREAMS>][_snr<SNR>_<NOISE>]")
     add("--decode-args", nargs="*", default=[], metavar="KEY=VALUE", help='overrides, for example "beam_size=5"')
     add("--checkpoint", default="average", help="name of a file in <exp>/checkpoints without .pt, or a path")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes a GPU where there is one")
+    streams = ("video", "audio", "audiovisual")
+    add("--streams", choices=streams, help="what an audio-visual model is to read; left out: both, audiovisual")
     add("--noise", metavar="NOISE", help="noise added to the sound: white, babble, or a folder of recordings")
     add("--snr-db", metavar="SNR", help="power of the utterance over that of the noise in decibels, such as 0 or -5")
     add("--babble-from", metavar="DUMP", help="dump whose utterances make the babble; left out: --feats itself")
@@ -41,12 +43,14 @@ def work(options: argparse.Namespace) -> None:
         raise ConfigError("--noise and --snr-db go together: which noise, and how loud.")
     if options.babble_from and options.noise != "babble":
         raise ConfigError("--babble-from says whose voices are heard; it goes with --noise babble.")
-    name, noise = options.name or "default", None
+    name, noise = "default", None
+    if options.streams not in (None, "audiovisual"):
+        name += f"_{options.streams}"
     if options.noise is not None:
         noise = fixed_noise(options.noise, options.snr_db)
-        name = options.name or f"default_snr{options.snr_db}_{Path(options.noise).name}"
-    where = (options.exp, options.feats, name)
-    decode_experiment(*where, search, options.checkpoint, options.device, noise, options.babble_from)
+        name += f"_snr{options.snr_db}_{Path(options.noise).name}"
+    where = (options.exp, options.feats, options.name or name)
+    decode_experiment(*where, search, options.checkpoint, options.device, noise, options.babble_from, options.streams)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

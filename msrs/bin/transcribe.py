@@ -14,6 +14,11 @@ def parser() -> CommandParser:
     add("clips", nargs="+", metavar="CLIP", help="video file; for a model of sound alone, a sound file")
     add("--model", required=True, metavar="EXP", help="experiment folder (stage 4), exp/<tag>")
     add("--audio", metavar="FILE", help="sound of the one CLIP, where it is not in it")
+    add(
+        "--streams",
+        choices=("video", "audio", "audiovisual"),
+        help="what an audio-visual model is to read; left out: both, or the pictures alone of a CLIP without sound",
+    )
     add("--config", help="YAML with the options of the search, such as conf/decode.yaml")
     add("--decode-args", nargs="*", default=[], metavar="KEY=VALUE", help='overrides, for example "beam_size=5"')
     add("--checkpoint", default="average", help="name of a file in <EXP>/checkpoints without .pt, or a path")
@@ -44,9 +49,8 @@ def work(options: argparse.Namespace) -> int:
         raise ConfigError("--audio belongs to one clip; give a single CLIP with it.")
     words = [word for group in options.decode_args for word in group.split()]
     search = load_search(options.config, [*words, f"nbest={options.nbest}"])
-    recognizer = Recognizer.from_experiment(
-        options.model, search, options.checkpoint, options.device, max_seconds=options.max_seconds
-    )
+    where = (options.model, search, options.checkpoint, options.device)
+    recognizer = Recognizer.from_experiment(*where, max_seconds=options.max_seconds, streams=options.streams)
     failures = 0
     for clip in options.clips:
         pieces = []

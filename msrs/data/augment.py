@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pydantic
@@ -12,39 +12,57 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from msrs.config import config
-from msrs.data.noise import NoiseConfig
+from msrs.data.noise import MOST_DB, NoiseConfig
 from msrs.data.spectrum import SpecAugmentConfig
+from msrs.log import LOGGER
+from msrs.ranges import Count, Natural, NotNegative, Share, ShareBelowOne
 from msrs.seeding import keyed_uniforms
 
+Streams = Literal["video", "audio", "audiovisual"]
+
 SAMPLES_PER_FRAME = 640
+MOUTH_PX = 96  # side of the pictures that stage 1 makes
+LEAST_PX = 8  # on a picture of fewer pixels a side no mouth can be seen
 
 
 @config
 class AugmentConfig:
     """Cropping and normalisation (always), and the random changes of training (augment only where a chance is given)."""
 
-    crop_px: int = 88  # side of the square cut from the 96-pixel mouth; centred outside training
-    shift_px: int = 4  # training: the square moves by up to this much either way
-    pool: int = 1  # average over pool x pool pixels after cropping
+    # Side of the square cut from the 96-pixel mouth; centred outside training
+    crop_px: Annotated[int, pydantic.Field(ge=LEAST_PX, le=MOUTH_PX)] = 88
+    shift_px: Natural = 4  # training: the square moves by up to this much either way
+    pool: Count = 1  # average over pool x pool pixels after cropping
     normalise: Literal["utterance", "corpus"] = "corpus"  # own mean and spread, or mean 0.421 and spread 0.165
-    flip: float = 0.0  # chance of mirroring
-    speed: float = 0.0  # both streams are played faster or slower by up to this share
-    video_mask_frames: int = 10  # one time mask of up to so many frames ...
-    video_mask_every_frames: int = 25  # ... per so many frames; 0: none
-    erase: float = 0.0  # chance of a grey square at one place throughout the clip
-    erase_share: float = 0.25  # its side as a share of the picture's
-    audio_mask_seconds: float = 0.4  # one time mask of up to so long ...
-    audio_mask_every_seconds: float = 1.0  # ... per so many seconds; 0: none
-    noise_snr_db: tuple[float, ...] = ()  # white noise at a level drawn from these; `noise` can do more
+    flip: Share = 0.0  # chance of mirroring
+    speed: ShareBelowOne = 0.0  # both streams are played faster or slower by up to this share
+    video_mask_frames: Natural = 10  # one time mask of up to so many frames ...
+    video_mask_every_frames: Natural = 25  # ... per so many frames; 0: none
+    erase: Share = 0.0  # chance of a grey square at one place throughout the clip
+    erase_share: Share = 0.25  # its side as a share of the picture's
+    audio_mask_seconds: NotNegative = 0.4  # one time mask of up to so long ...
+    audio_mask_every_seconds: NotNegative = 1.0  # ... per so many seconds; 0: none
+    # White noise at a level drawn from these; `noise` can do more
+    noise_snr_db: tuple[Annotated[float, pydantic.Field(ge=-MOST_DB, le=MOST_DB)], ...] = ()
     noise: NoiseConfig | None = None  # white noise, babble or recordings; its draws change no others
     spec_augment: SpecAugmentConfig | None = None  # masks over log-mel energies; its draws change no others
-    drop_video: float = 0.0  # audio-visual: chance that an utterance comes without its video
-    drop_audio: float = 0.0  # audio-visual: chance that it comes without its sound
+    drop_video: Share = 0.0  # audio-visual: chance that an utterance comes without its video
+    drop_audio: Share = 0.0  # audio-visual: chance that it comes without its sound
 
     @pydantic.model_validator(mode="after")
     def _check(self):
         if self.noise_snr_db and self.noise:
             raise ValueError("noise_snr_db and noise exclude each other; noise: {sources: [white]} is white noise too")
+        if self.pool * LEAST_PX > self.crop_px:
+            raise ValueError(
+                f"crop_px {self.crop_px} over pool {self.pool} makes pictures {self.crop_px // self.pool} px wide; "
+                f"expected {LEAST_PX} px or more"
+            )
+        if self.drop_video + self.drop_audio > 1.0:
+            raise ValueError(
+                f"drop_video {self.drop_video:g} and drop_audio {self.drop_audio:g} are chances of one draw; expected a "
+                "sum of 1 at most"
+            )
         return self
 
 
@@ -143,6 +161,32 @@ def prepare_audio(
 def _add_noise(audio: Tensor, snr_db: float, rng: np.random.Generator) -> Tensor:
     noise = torch.from_numpy(rng.standard_normal(len(audio), dtype=np.float32))
     return audio + noise * audio.square().mean().sqrt() * 10.0 ** (-snr_db / 20.0)
+
+
+def fill_streams(video: Tensor | None, audio: Tensor | None, options: AugmentConfig) -> tuple[Tensor, Tensor]:
+    """Both streams for an audio-visual model; one that is left out is what `drop_video` and `drop_audio` make of it: zeros.
+
+    Args: video (T, H, W) or audio (S,), normalised; one of them may be None. Returns: both, of equal time.
+    """
+    if video is None:
+        side = options.crop_px // options.pool
+        video = torch.zeros(len(audio) // SAMPLES_PER_FRAME, side, side)
+    if audio is None:
+        audio = torch.zeros(len(video) * SAMPLES_PER_FRAME)
+    return video, audio
+
+
+def warn_if_never_dropped(options: AugmentConfig, streams: Literal["video", "audio"]) -> None:
+    """Say so where an audio-visual model is to do with `streams` alone and was never trained to.
+
+    Args: options of its training.
+    """
+    left_out = "audio" if streams == "video" else "video"
+    if not getattr(options, f"drop_{left_out}"):
+        LOGGER.warning(
+            "the model was trained with augment.drop_%s 0, so never without %s: from %s alone it may read badly",
+            *(left_out, left_out, streams),
+        )
 
 
 def adaptive_masks(size: int, window: int, stride: int, rng: np.random.Generator) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ import numpy as np
 
 from msrs.config import config
 from msrs.errors import ConfigError
+from msrs.ranges import Count, NotNegative
 from msrs.seeding import keyed_rng
 
 
@@ -13,9 +14,9 @@ from msrs.seeding import keyed_rng
 class BatchingConfig:
     """How utterances are put together."""
 
-    max_frames: int = 1600  # padded video frames (1/25 s) in a batch
-    max_utterances: int = 64
-    length_jitter: float = 0.05  # share by which lengths are shaken before sorting, so that neighbours change
+    max_frames: Count = 1600  # padded video frames (1/25 s) in a batch
+    max_utterances: Count = 64
+    length_jitter: NotNegative = 0.05  # share by which lengths are shaken before sorting, so that neighbours change
 
 
 def plan_batches(lengths: Sequence[int], options: BatchingConfig, seed: int, epoch: int) -> list[list[int]]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from msrs.data.ark import ArkReader
-from msrs.data.augment import AugmentConfig, change_speeds, played_frames, prepare_audio, prepare_video
+from msrs.data.augment import (
+    AugmentConfig,
+    Streams,
+    change_speeds,
+    fill_streams,
+    played_frames,
+    prepare_audio,
+    prepare_video,
+)
 from msrs.data.media import read_video_array
 from msrs.data.noise import NoiseMixer, open_noise
 from msrs.data.noise_sources import SAMPLE_RATE_HZ
@@ -61,12 +69,27 @@ def read_table(path: str | Path) -> dict[str, str]:
     return {key: rest for key, _, rest in (line.partition(" ") for line in read_lines(path))}
 
 
+def read_num_frames(path: str | Path) -> dict[str, int]:
+    """Frames of each utterance of a dump, from its `utt2num_frames`. Raises: DataError on a line that is another."""
+    num_frames = {}
+    for number, line in enumerate(read_lines(path), 1):
+        utt_id, _, count = line.rstrip().partition(" ")
+        if not utt_id or not (count.isascii() and count.isdigit() and int(count)):
+            raise DataError(
+                f"{path}:{number}: expected `utterance frames`, given {line!r}; delete the file and rerun stage 2, which "
+                "makes the dump anew."
+            )
+        num_frames[utt_id] = int(count)
+    return num_frames
+
+
 class UtteranceDataset(Dataset):
     """Utterances of a dump folder, by (epoch, index); epoch None means evaluation, without random changes.
 
     Args: folder of stage 2; encode, from text to token ids; modality video | audio | audiovisual; augment; seed;
-    cache_bytes, how much decoded video may stay in memory; test_noise, added to the sound in evaluation.
-    Raises: StageError where the dump lacks a stream that the modality needs; DataError where an utterance lacks its text.
+    cache_bytes, how much decoded video may stay in memory; test_noise, added to the sound in evaluation; streams, what is
+    read for an audiovisual model, left out: both. The other stream is zero, and the dump need not have it.
+    Raises: StageError where the dump lacks a stream that is read; DataError where its lists are not whole.
     """
 
     def __init__(
@@ -78,21 +101,20 @@ class UtteranceDataset(Dataset):
         seed: int = 0,
         cache_bytes: int = 0,
         test_noise: NoiseMixer | None = None,
+        streams: Streams | None = None,
     ):
         self.folder = Path(folder)
         if not (self.folder / "utt2num_frames").exists():
             raise StageError(f"{self.folder}: no dumped utterances here; run stage 2 (--stage 2 --stop-stage 2) first.")
-        num_frames = {utt: int(count) for utt, count in read_table(self.folder / "utt2num_frames").items()}
+        num_frames = read_num_frames(self.folder / "utt2num_frames")
         self.texts = read_table(self.folder / "text")
         self.utt_ids = sorted(num_frames)
-        if missing := [utt_id for utt_id in self.utt_ids if utt_id not in self.texts]:
-            raise DataError(
-                f"{self.folder}/text lacks {missing[0]} ({len(missing)} in all); rerun stage 2, which writes it."
-            )
+        self._check_list("text", self.texts)
         self.num_frames = [num_frames[utt_id] for utt_id in self.utt_ids]
         self.encode, self.augment, self.seed = encode, augment, seed
-        self.video = self._reader("video") if modality != "audio" else None
-        self.audio = self._reader("audio") if modality != "video" else None
+        self.takes_both = modality == "audiovisual"
+        self.video = self._reader("video") if "audio" not in (modality, streams) else None
+        self.audio = self._reader("audio") if "video" not in (modality, streams) else None
         self.test_noise = test_noise
         self._cache: dict[str, np.ndarray] = {}
         self._cache_left = cache_bytes
@@ -100,10 +122,21 @@ class UtteranceDataset(Dataset):
     def _reader(self, stream: str) -> ArkReader:
         path = self.folder / f"{stream}.scp"
         if not path.exists():
+            other = "audio" if stream == "video" else "video"
+            hint = f" At the test --streams {other} does without it." if self.takes_both else ""
             raise StageError(
-                f"{path} is missing: the dump has no {stream}. Rerun stage 2 with a --modality that has it."
+                f"{path} is missing: the dump has no {stream}. Rerun stage 2 with a --modality that has it.{hint}"
             )
-        return ArkReader(path)
+        reader = ArkReader(path)
+        self._check_list(path.name, reader)
+        return reader
+
+    def _check_list(self, name: str, entries: Container[str]) -> None:
+        if missing := [utt_id for utt_id in self.utt_ids if utt_id not in entries]:
+            raise DataError(
+                f"{self.folder}/{name} lacks {missing[0]} of utt2num_frames ({len(missing)} in all); delete the file and "
+                "rerun stage 2, which makes the dump anew."
+            )
 
     def __len__(self) -> int:
         return len(self.utt_ids)
@@ -170,6 +203,8 @@ class UtteranceDataset(Dataset):
                 video = torch.zeros_like(video)
             elif draw < self.augment.drop_video + self.augment.drop_audio:
                 audio = torch.zeros_like(audio)
+        if self.takes_both:
+            video, audio = fill_streams(video, audio, self.augment)
         return Utterance(utt_id, self.texts[utt_id], self.encode(self.texts[utt_id]), video, audio, masks)
 
 

@@ -26,6 +26,11 @@ def white(size: int, utt_id: str, rng: np.random.Generator) -> np.ndarray:
     return rng.standard_normal(size, dtype=np.float32)
 
 
+def is_silent(samples: np.ndarray) -> bool:
+    """Whether nothing can be heard: all samples are equal, zero or not. Normalisation would make zeros of them."""
+    return not len(samples) or bool(samples.min() == samples.max())
+
+
 def cut(samples: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """A stretch from a drawn place; shorter sounds are repeated. Only silence gives silence.
 
@@ -34,8 +39,8 @@ def cut(samples: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     room = len(samples) - size
     start = int(rng.integers(room + 1 if room >= 0 else len(samples)))
     part = samples.take(np.arange(start, start + size), mode="wrap")
-    if not part.any():  # a pause: begin where there is sound
-        start = int((samples != 0).argmax())
+    if is_silent(part):  # a pause: begin where there is sound
+        start = int((samples != np.roll(samples, -1)).argmax())
         part = samples.take(np.arange(start, start + size), mode="wrap")
     return part.astype(np.float32)
 
@@ -92,8 +97,8 @@ class Babble:
         total, heard = np.zeros(size, np.float32), 0
         for voice in self.voices(utt_id, rng):
             samples = self.sound[voice]
-            power = np.square(samples, dtype=np.float64).mean()
-            if power:
+            if not is_silent(samples):
+                power = np.square(samples, dtype=np.float64).mean()
                 total += cut(samples, size, rng) / np.float32(power**0.5)
                 heard += 1
             if heard == wanted:
@@ -148,7 +153,7 @@ def read_beginning(path: Path, seconds: int) -> np.ndarray:
     except MediaError as error:
         raise MediaError(f"{error} It cannot serve as noise: take it out of the folder, or mend it.") from None
     samples = np.concatenate(blocks)[: seconds * SAMPLE_RATE_HZ]
-    if not samples.any():
+    if is_silent(samples):
         raise MediaError(f"{path}: silent, so it cannot serve as noise; take it out of the folder.")
     return samples
 

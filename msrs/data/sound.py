@@ -22,6 +22,12 @@ def read_audio(path: str | Path, sample_rate: int = 16000) -> np.ndarray:
     return np.concatenate(list(stream_audio(path, sample_rate)))
 
 
+def has_sound(path: str | Path) -> bool:
+    """Whether a recording has a track of sound. Raises: MediaError where it cannot be opened."""
+    with opened(path) as (container, _):
+        return bool(container.streams.audio)
+
+
 def stream_audio(path: str | Path, sample_rate: int = 16000) -> Iterator[np.ndarray]:
     """As `read_audio`, in consecutive blocks (S,) float32, for recordings that should not lie in memory whole."""
     with opened(path) as (container, name):

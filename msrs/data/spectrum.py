@@ -1,25 +1,21 @@
 """SpecAugment: which bands and stretches of the log-mel energies are hidden in training."""
 
-from typing import Annotated
-
 import numpy as np
-import pydantic
 import torch
 from torch import Tensor
 
 from msrs.config import config
-
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
+from msrs.ranges import Natural, NotNegative, Share
 
 
 @config
 class SpecAugmentConfig:
     """Masks over the log-mel energies (Park et al., Interspeech 2019): what is masked becomes the training mean."""
 
-    frequency_masks: pydantic.NonNegativeInt = 2
+    frequency_masks: Natural = 2
     frequency_share: Share = 0.3375  # widest mask as a share of the bands; 27 of 80
-    time_masks: pydantic.NonNegativeInt = 0  # audio_mask_seconds hides stretches too, in the sound itself
-    time_seconds: pydantic.NonNegativeFloat = 1.0  # longest mask ...
+    time_masks: Natural = 0  # audio_mask_seconds hides stretches too, in the sound itself
+    time_seconds: NotNegative = 1.0  # longest mask ...
     time_share: Share = 0.2  # ... and no more than this share of the utterance
 
 

@@ -5,15 +5,22 @@ import dataclasses
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from msrs.data.augment import AugmentConfig, prepare_audio, prepare_video
+from msrs.data.augment import (
+    AugmentConfig,
+    Streams,
+    fill_streams,
+    prepare_audio,
+    prepare_video,
+    warn_if_never_dropped,
+)
 from msrs.data.cut import FPS, Cut, CutJob, cut_recording
 from msrs.data.dataset import Utterance
 from msrs.data.media import media_seconds, read_video_array
 from msrs.data.pauses import cut_at_pauses, loudness, motion, smoothed
+from msrs.data.sound import has_sound
 from msrs.errors import ConfigError, MediaError
 from msrs.faces.crop import CropJob, CropOptions, check_face, crop_recording
 from msrs.faces.detectors import DETECTORS
@@ -28,17 +35,19 @@ class ClipReader:
     """Reads raw clips: any size, frame rate and length, a face somewhere in them.
 
     Args: modality and augment, those of the model's training; crop, how the mouth is cut out; max_frames, what is
-    longer is cut into pieces.
+    longer is cut into pieces; streams, what an audio-visual model is to read (None: all that a clip has).
     """
 
     def __init__(
         self,
-        modality: Literal["video", "audio", "audiovisual"],
+        modality: Streams,
         augment: AugmentConfig,
         crop: CropOptions,
         max_frames: int,
+        streams: Streams | None = None,
     ):
         self.modality, self.augment, self.crop, self.max_frames = modality, augment, crop, max_frames
+        self.streams = streams
 
     def read(self, video: str | Path | None, audio: str | Path | None = None) -> Iterator[tuple[int, Utterance]]:
         """Stages 1 and 2 on one clip: mouth crop, 25 frames and 16000 samples a second.
@@ -47,14 +56,14 @@ class ClipReader:
         Yields: each piece's first frame, and what the model reads of it.
         Raises: MediaError where a file cannot be used or shows no face; ConfigError where the model needs another one.
         """
-        modality = self.modality
-        if video is None and (modality != "audio" or audio is None):
-            raise ConfigError(f"the model is trained for {modality}; give it a file that has that.")
-        sound = None if modality == "video" else str(audio or video)
+        streams = self._choose_streams(video, audio)
+        if video is None and (streams != "audio" or audio is None):
+            raise ConfigError(f"the model is to read {streams}; give it a file that has that.")
+        sound = None if streams == "video" else str(audio or video)
         name = Path(video or audio).stem
         activity = self._listen(sound, audio is not None) if sound else None  # before the face, which takes longer
         with tempfile.TemporaryDirectory(prefix="msrs-") as folder:
-            crop, face = self._crop(name, str(video), Path(folder)) if modality != "audio" else (None, None)
+            crop, face = self._crop(name, str(video), Path(folder)) if streams != "audio" else (None, None)
             ranges = self._ranges(str(video or audio), crop, face, activity)
             job = CutJob(name, [(f"{name} {start}", start, end) for start, end in ranges], crop, sound)
             cuts = cut_recording(job)
@@ -66,14 +75,20 @@ class ClipReader:
             else:
                 yield start, self._prepare(cut)
 
+    def _choose_streams(self, video: str | Path | None, audio: str | Path | None) -> Streams:
+        streams = self.streams or self.modality
+        if self.streams is None and streams == "audiovisual" and video and not audio and not has_sound(video):
+            LOGGER.warning("%s: has no sound, so its pictures alone are read", video)
+            warn_if_never_dropped(self.augment, "video")
+            return "video"
+        return streams
+
     def _listen(self, sound: str, is_given: bool) -> np.ndarray:
         try:
             return loudness(sound)
         except MediaError as error:
-            hint = (
-                "" if is_given or self.modality == "audio" else " The model listens too: give its sound with --audio."
-            )
-            raise MediaError(f"{error}{hint}") from None
+            hint = " Give its sound with --audio, or read its pictures alone with --streams video."
+            raise MediaError(f"{error}{'' if is_given or self.modality == 'audio' else hint}") from None
 
     def _prepare(self, cut: Cut) -> Utterance:
         augment, pictures, samples = self.augment, None, None
@@ -81,6 +96,8 @@ class ClipReader:
             pictures = prepare_video(read_video_array(cut.video.tobytes()), augment, 1.0, None)
         if cut.audio is not None:
             samples = prepare_audio(cut.audio, augment, 1.0, None)
+        if self.modality == "audiovisual":
+            pictures, samples = fill_streams(pictures, samples, augment)
         return Utterance(cut.utt, "", [], pictures, samples)
 
     def _ranges(

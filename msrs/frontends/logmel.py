@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from msrs.config import config
 from msrs.frontends.blocks import MaskedNorm1d
 from msrs.lengths import length_mask
+from msrs.ranges import Count, ShareBelowOne
 
 SAMPLES_PER_FRAME = 640
 
@@ -65,9 +66,9 @@ class LogMel(nn.Module):
         """Sizes of the log-mel front-end."""
 
         type: Literal["logmel"] = "logmel"
-        num_mels: int = 80
-        size: int = 256
-        dropout: float = 0.1
+        num_mels: Count = 80
+        size: Count = 256
+        dropout: ShareBelowOne = 0.1
 
     def __init__(self, config: Config):
         super().__init__()

@@ -4,8 +4,9 @@ Time is folded into the batch and padded frames are left out before the first co
 and batch normalisation never counts it.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
+import pydantic
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from msrs.batch_norm import BatchNorm2d
 from msrs.config import config
 from msrs.frontends.blocks import ResidualBlock2d
 from msrs.lengths import length_mask, unpack_valid
+from msrs.ranges import Count, Counts
 
 STACKED_FRAMES = 5
 
@@ -43,8 +45,8 @@ class VideoResNet(nn.Module):
         """Sizes of the visual ResNet."""
 
         type: Literal["resnet"] = "resnet"
-        widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of the residual stages; stride 2 from the second on
-        blocks_per_stage: int = 2
+        widths: Counts = (64, 128, 256, 512)  # channels of the residual stages; stride 2 from the second on
+        blocks_per_stage: Count = 2
 
     def __init__(self, config: Config):
         super().__init__()
@@ -80,10 +82,19 @@ class VideoConvNet(nn.Module):
         """Sizes of the small convolutional front-end."""
 
         type: Literal["convnet"] = "convnet"
-        widths: tuple[int, ...] = (24, 48, 96, 96)
-        strides: tuple[int, ...] = (2, 2, 2, 1)
-        grid: int = 4  # the last map is averaged to grid x grid cells, then flattened
-        dropout: float = 0.1  # of whole channels; doubled before the last layer
+        widths: Counts = (24, 48, 96, 96)
+        strides: Counts = (2, 2, 2, 1)
+        grid: Count = 4  # the last map is averaged to grid x grid cells, then flattened
+        # Of whole channels; doubled before the last layer
+        dropout: Annotated[float, pydantic.Field(ge=0, lt=0.5)] = 0.1
+
+        @pydantic.model_validator(mode="after")
+        def _check(self):
+            if len(self.widths) != len(self.strides):
+                raise ValueError(
+                    f"{len(self.widths)} widths and {len(self.strides)} strides; expected one of each a layer"
+                )
+            return self
 
     def __init__(self, config: Config):
         super().__init__()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from msrs.config import config
 from msrs.frontends.blocks import MaskedNorm1d, ResidualBlock1d
 from msrs.lengths import length_mask
+from msrs.ranges import Count
 
 SAMPLES_PER_FRAME = 640
 
@@ -23,8 +24,8 @@ class WaveformResNet(nn.Module):
         """Sizes of the waveform ResNet."""
 
         type: Literal["waveform"] = "waveform"
-        widths: tuple[int, int, int, int] = (64, 128, 256, 512)
-        blocks_per_stage: int = 2
+        widths: tuple[Count, Count, Count, Count] = (64, 128, 256, 512)
+        blocks_per_stage: Count = 2
 
     def __init__(self, config: Config):
         super().__init__()

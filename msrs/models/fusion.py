@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.nets.masked_norm import MaskedBatchNorm
+from msrs.ranges import Count
 
 
 @config
@@ -15,7 +16,7 @@ class FusionConfig:
 
     # late: an encoder each, then a two-layer network (Auto-AVSR); early: one encoder reads the joined features
     place: Literal["late", "early"] = "late"
-    hidden_size: int = 8192  # of the network; early: the width that either stream is brought to
+    hidden_size: Count = 8192  # of the network; early: the width that either stream is brought to
 
 
 class LateFusion(nn.Module):

@@ -18,6 +18,7 @@ from msrs.nets import ENCODERS
 from msrs.nets.conformer import Conformer
 from msrs.nets.ctc import CTCHead
 from msrs.nets.transformer_decoder import TransformerDecoder
+from msrs.ranges import Share, ShareBelowOne
 
 Modality = Literal["video", "audio", "audiovisual"]
 
@@ -32,8 +33,8 @@ class RecogniserConfig:
     fusion: FusionConfig = FusionConfig()
     decoder: TransformerDecoder.Config | None = TransformerDecoder.Config()  # null: CTC alone
     ctc: CTCHead.Config = CTCHead.Config()
-    ctc_weight: float = 0.1  # share of the CTC loss; 1 where there is no decoder
-    label_smoothing: float = 0.1
+    ctc_weight: Share = 0.1  # share of the CTC loss; 1 where there is no decoder
+    label_smoothing: ShareBelowOne = 0.1
 
 
 class Recogniser(nn.Module):

@@ -13,6 +13,7 @@ from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
 from msrs.nets.masked_norm import MaskedBatchNorm
 from msrs.nets.recompute import run_block
+from msrs.ranges import Count, NotNegative, Positive, ShareBelowOne
 
 
 def feed_forward(size: int, hidden_size: int, dropout: float) -> nn.Sequential:
@@ -82,19 +83,19 @@ class Conformer(nn.Module):
         """Sizes and options of the Conformer."""
 
         type: Literal["conformer"] = "conformer"
-        num_blocks: int = 12
-        size: int = 768  # D, width of the residual stream
-        num_heads: int = 12
-        feed_forward_size: int = 3072
-        kernel: int = 31  # frames seen by the depthwise convolution; odd
-        dropout: float = 0.1  # residual branches, inside the feed-forward, input
-        attention_dropout: float = 0.0
-        layer_scale: float | None = None  # start of LayerScale's gains, for example 0.1; null: none
-        drop_path: float = 0.0  # stochastic depth: chance of passing by a branch of the last block; before it: less
+        num_blocks: Count = 12
+        size: Count = 768  # D, width of the residual stream
+        num_heads: Count = 12
+        feed_forward_size: Count = 3072
+        kernel: Count = 31  # frames seen by the depthwise convolution; odd
+        dropout: ShareBelowOne = 0.1  # residual branches, inside the feed-forward, input
+        attention_dropout: ShareBelowOne = 0.0
+        layer_scale: NotNegative | None = None  # start of LayerScale's gains, for example 0.1; null: none
+        drop_path: ShareBelowOne = 0.0  # stochastic depth: chance to pass by a branch of the last block; before: less
         checkpoint: Free[bool] = False  # no activations are kept inside blocks: a third more time, far less memory
         scale_input: bool = True  # multiply the input by sqrt(D): block 1's gradient shrinks by as much
         final_norm: bool = True  # a LayerNorm at the end of every block
-        norm_eps: float = 1e-12  # Auto-AVSR's; 1e-5 is safer in low precision
+        norm_eps: Positive = 1e-12  # Auto-AVSR's; 1e-5 is safer in low precision
 
     def __init__(self, config: Config, input_size: int):
         super().__init__()
@@ -106,7 +107,7 @@ class Conformer(nn.Module):
         self.project = nn.Linear(input_size, config.size)
         self.input_scale = math.sqrt(config.size) if config.scale_input else 1.0
         self.dropout = nn.Dropout(config.dropout)
-        rates = drop_path_rates(config.drop_path, config.num_blocks, "encoder")
+        rates = drop_path_rates(config.drop_path, config.num_blocks)
         self.blocks = nn.ModuleList(ConformerBlock(config, rate) for rate in rates)
         self.checkpoint = config.checkpoint
         self.norm = nn.LayerNorm(config.size, eps=config.norm_eps)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.lengths import length_mask
+from msrs.ranges import ShareBelowOne
 
 BLANK_ID = 0
 
@@ -20,7 +21,7 @@ class CTCHead(nn.Module):
         """Options of the CTC head."""
 
         type: Literal["ctc"] = "ctc"
-        dropout: float = 0.1  # on the encoder's output
+        dropout: ShareBelowOne = 0.1  # on the encoder's output
 
     def __init__(self, config: Config, vocabulary_size: int, memory_size: int):
         super().__init__()

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-from msrs.errors import ConfigError
-
 
 class DropPath(nn.Module):
     """A residual branch's output, zero for a share `rate` of the utterances of a training batch (Huang et al., ECCV 2016).
@@ -26,14 +24,10 @@ class DropPath(nn.Module):
         return values * (kept.to(values.dtype) / keep)
 
 
-def drop_path_rates(last: float, num_blocks: int, owner: str) -> list[float]:
+def drop_path_rates(last: float, num_blocks: int) -> list[float]:
     """The rate of each block: growing in even steps to `last` at the last block, for early blocks feed all others.
 
-    Raises: ConfigError where `last` is no share below 1; `owner` is the part's name in messages.
-
-    >>> drop_path_rates(0.3, 3, "encoder")
+    >>> drop_path_rates(0.3, 3)
     [0.1, 0.2, 0.3]
     """
-    if not 0.0 <= last < 1.0:
-        raise ConfigError(f"{owner}.drop_path is {last}; expected a share from 0 (nothing is dropped) to below 1.")
     return [round(last * (block + 1) / num_blocks, 12) for block in range(num_blocks)]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from msrs.config import config
+from msrs.ranges import Count, ShareBelowOne
 
 
 class RecurrentEncoder(nn.Module):
@@ -16,10 +17,10 @@ class RecurrentEncoder(nn.Module):
         """Sizes of the recurrent encoder."""
 
         type: Literal["recurrent"] = "recurrent"
-        num_layers: int = 2
-        size: int = 192  # width of the projected input
-        hidden_size: int = 160  # of each direction; the output is twice as wide
-        dropout: float = 0.4  # after the projection, between the layers, on the output
+        num_layers: Count = 2
+        size: Count = 192  # width of the projected input
+        hidden_size: Count = 160  # of each direction; the output is twice as wide
+        dropout: ShareBelowOne = 0.4  # after the projection, between the layers, on the output
 
     def __init__(self, config: Config, input_size: int):
         super().__init__()

@@ -15,6 +15,7 @@ from msrs.nets.conformer import feed_forward
 from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
 from msrs.nets.recompute import run_block
+from msrs.ranges import Count, NotNegative, Positive, ShareBelowOne
 
 
 def position_table(num_positions: int, size: int, device: torch.device, start: int = 0) -> Tensor:
@@ -139,16 +140,16 @@ class TransformerDecoder(nn.Module):
         """Sizes and options of the decoder; Auto-AVSR's are 6 blocks, size 768, 12 heads, 3072, norm_eps 1e-12."""
 
         type: Literal["transformer"] = "transformer"
-        num_blocks: int = 3
-        size: int = 128  # D, width of the residual stream
-        num_heads: int = 4
-        feed_forward_size: int = 512
-        dropout: float = 0.1  # embedding, residual branches, inside the feed-forward
-        attention_dropout: float = 0.1  # on attention weights
-        layer_scale: float | None = None  # start of LayerScale's gains, for example 0.1; null: none
-        drop_path: float = 0.0  # stochastic depth: chance of passing by a branch of the last block; before it: less
+        num_blocks: Count = 3
+        size: Count = 128  # D, width of the residual stream
+        num_heads: Count = 4
+        feed_forward_size: Count = 512
+        dropout: ShareBelowOne = 0.1  # embedding, residual branches, inside the feed-forward
+        attention_dropout: ShareBelowOne = 0.1  # on attention weights
+        layer_scale: NotNegative | None = None  # start of LayerScale's gains, for example 0.1; null: none
+        drop_path: ShareBelowOne = 0.0  # stochastic depth: chance to pass by a branch of the last block; before: less
         checkpoint: Free[bool] = False  # no activations are kept inside blocks: a third more time, far less memory
-        norm_eps: float = 1e-5  # Auto-AVSR has 1e-12, unsafe in low precision
+        norm_eps: Positive = 1e-5  # Auto-AVSR has 1e-12, unsafe in low precision
 
     def __init__(self, config: Config, vocabulary_size: int, memory_size: int):
         super().__init__()
@@ -160,7 +161,7 @@ class TransformerDecoder(nn.Module):
         # Times sqrt(D) this has unit variance, the scale of the sinusoids; torch's default would drown them.
         nn.init.normal_(self.embedding.weight, std=config.size**-0.5)
         self.dropout = nn.Dropout(config.dropout)
-        rates = drop_path_rates(config.drop_path, config.num_blocks, "decoder")
+        rates = drop_path_rates(config.drop_path, config.num_blocks)
         self.blocks = nn.ModuleList(DecoderBlock(config, memory_size, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.size, eps=config.norm_eps)
         self.output = nn.Linear(config.size, vocabulary_size)

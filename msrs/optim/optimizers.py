@@ -6,16 +6,17 @@ import torch
 from torch import nn
 
 from msrs.config import Free, config
+from msrs.ranges import NotNegative, Positive, ShareBelowOne
 
 
 @config
 class OptimizerConfig:
     """AdamW (Loshchilov and Hutter, ICLR 2019)."""
 
-    lr: float = 1e-3  # peak learning rate
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 0.03  # matrices and kernels only: norms, biases and gains are left alone
-    eps: float = 1e-8
+    lr: NotNegative = 1e-3  # peak learning rate
+    betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.98)
+    weight_decay: NotNegative = 0.03  # matrices and kernels only: norms, biases and gains are left alone
+    eps: Positive = 1e-8
     fused: Free[bool] = True  # one kernel for all weights, on a GPU alone: results of a CPU keep their bits
 
 

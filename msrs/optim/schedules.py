@@ -4,14 +4,15 @@ import math
 
 from msrs.config import config
 from msrs.errors import ConfigError
+from msrs.ranges import Natural, Share
 
 
 @config
 class ScheduleConfig:
     """Linear warm-up, then a cosine down to a share of the peak."""
 
-    warmup_updates: int = 1000
-    final_share: float = 0.0  # of the peak rate, reached at the last update
+    warmup_updates: Natural = 1000
+    final_share: Share = 0.0  # of the peak rate, reached at the last update
 
 
 def check_schedule(options: ScheduleConfig, total_updates: int) -> None:

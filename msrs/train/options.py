@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-import pydantic
+from pydantic import Field
 
 from msrs.config import Free, config
 from msrs.data.augment import AugmentConfig
@@ -10,9 +10,8 @@ from msrs.data.batching import BatchingConfig
 from msrs.models.recogniser import Modality, RecogniserConfig
 from msrs.optim.optimizers import OptimizerConfig
 from msrs.optim.schedules import ScheduleConfig
+from msrs.ranges import Count, Natural, NotNegative, Positive
 from msrs.sparse import SPARSE_METHODS
-
-Count = Annotated[int, pydantic.Field(ge=1)]
 
 
 @config
@@ -20,7 +19,7 @@ class LoopConfig:
     """The loop itself. What is `Free` may change between a stop and a restart of a run."""
 
     max_epochs: Count = 50
-    clip_norm: float = 5.0  # of the gradient of all weights together
+    clip_norm: Positive = 5.0  # of the gradient of all weights together
     accumulate: Count = 1  # batches that make one update
     precision: Literal["float32", "bfloat16"] = "float32"  # of the forward pass; weights stay float32
     validate_every_epochs: Free[Count] = 1
@@ -29,13 +28,13 @@ class LoopConfig:
     select_by: Literal["loss", "wer", "last"] = (
         "wer"  # what makes a checkpoint good: on the development set, or its age
     )
-    ema: Annotated[float, pydantic.Field(gt=0, lt=1)] | None = None  # decay of a running mean of weights; 0.999, say
-    show_utterances: Free[int] = 3  # decoded beside their references at each validation
-    gap_gate_share: Free[Annotated[float, pydantic.Field(ge=0)]] = 0.25  # of a lip reading run; then it warns
-    watch_every_updates: Free[Annotated[int, pydantic.Field(ge=0)]] = 50  # gradients by layer; 0: never
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None  # decay of a running mean of weights; 0.999, say
+    show_utterances: Free[Natural] = 3  # decoded beside their references at each validation
+    gap_gate_share: Free[NotNegative] = 0.25  # of a lip reading run; then it warns
+    watch_every_updates: Free[Natural] = 50  # gradients by layer; 0: never
     wandb: Free[str | None] = None  # project of Weights & Biases; WANDB_MODE=offline works without a network
-    num_workers: Free[int] = 0  # processes that prepare batches; 0: the training process itself
-    cache_megabytes: Free[int] = 2000  # decoded video kept in memory (a process)
+    num_workers: Free[Natural] = 0  # processes that prepare batches; 0: the training process itself
+    cache_megabytes: Free[Natural] = 2000  # decoded video kept in memory (a process)
 
 
 @config

@@ -71,6 +71,7 @@ def test_a_new_model_is_noticed(make_experiment, make_feats, log):
         ({"--noise": "nowhere", "--snr-db": "0"}, "nowhere is no folder; expected a folder of noise"),
         ({"--noise": "white", "--snr-db": "0", "--babble-from": "x"}, "it goes with --noise babble"),
         ({"--noise": "white", "--snr-db": "0"}, "the model takes in no sound, so noise cannot change what it reads"),
+        ({"--streams": "audio"}, "--streams audio: the model is trained for video alone"),
         ({"--decode-args": "beam_sise=3"}, "beam_sise is not a key of Search; did you mean beam_size?"),
     ],
 )
@@ -87,6 +88,41 @@ def test_an_audiovisual_model_wants_a_dump_with_sound(make_experiment, make_feat
     exp, feats = make_experiment("audiovisual"), make_feats(streams=["video"])
     assert main(["--exp", str(exp), "--feats", str(feats)]) == 1
     assert "audio.scp is missing: the dump has no audio. Rerun stage 2 with a --modality that has it" in log.text
+    assert "At the test --streams video does without it" in log.text
+
+
+@pytest.mark.parametrize(("streams", "other"), [("video", "audio"), ("audio", "video")])
+def test_an_audiovisual_model_does_with_one_stream(make_experiment, make_feats, log, streams, other):
+    exp, feats = make_experiment("audiovisual"), make_feats()
+    command = ["--exp", str(exp), "--feats", str(feats)]
+    assert main(command) == 0
+    assert main([*command, "--streams", "audiovisual"]) == 0
+    assert "current, passed over" in log.text
+    assert "trained with" not in log.text
+    assert main([*command, "--streams", streams]) == 0
+    assert f"trained with augment.drop_{other} 0, so never without {other}: from {streams} alone" in log.text
+    folder = exp / f"decode_default_{streams}/test"
+    assert f"streams: {streams}\n" in (folder / "search.yaml").read_text(encoding="utf-8")
+    assert scores(folder) != scores(exp / "decode_default/test")
+    (feats / f"{other}.scp").unlink()
+    (feats / f"{other}.ark").unlink()
+    config = (exp / "config.yaml").read_text(encoding="utf-8")
+    (exp / "config.yaml").write_text(config.replace(f"drop_{other}: 0.0", f"drop_{other}: 0.1"), encoding="utf-8")
+    log.clear()
+    assert main([*command, "--streams", streams, "--name", "lacking"]) == 0
+    assert "trained with" not in log.text
+    assert scores(exp / "decode_lacking/test") == scores(folder)
+    assert main([*command, "--streams", streams, "--name", "default"]) == 0
+    assert "decoded anew (changed since" in log.text and "option streams" in log.text
+
+
+def test_noise_and_streams_go_together_in_the_name(make_experiment, make_feats, log):
+    exp, feats = make_experiment("audiovisual"), make_feats()
+    command = ["--exp", str(exp), "--feats", str(feats), "--noise", "white", "--snr-db", "0", "--streams"]
+    assert main([*command, "audio"]) == 0
+    assert (exp / "decode_default_audio_snr0_white/test/text").is_file()
+    assert main([*command, "video"]) == 1
+    assert "the model takes in no sound, so noise cannot change what it reads" in log.text
 
 
 def scores(folder):

@@ -3,7 +3,7 @@ import pytest
 
 from msrs.api import Piece, Recognizer, Transcript, join_pieces
 from msrs.bin.transcribe import main
-from msrs.data.media import write_video
+from msrs.data.media import read_video_array, write_video
 from msrs.search.hypothesis import Hypothesis
 from msrs.search.options import SearchConfig
 
@@ -32,6 +32,27 @@ def test_a_raw_clip_is_read(make_experiment, clip, face_model, capsys, modality)
     assert len(transcripts) == 2
     assert "".join(transcripts[0].tokens).replace("▁", " ").replace("<unk>", "⁇").split() == transcripts[0].text.split()
     assert len(transcripts[0].tokens) == len(transcripts[0].token_ids)
+
+
+def test_an_audiovisual_model_listens_alone_where_it_is_told_to(make_experiment, tmp_path, capsys, log):
+    exp = make_experiment("audiovisual")
+    write_tone(tmp_path / "tone.mp4")
+    words = [str(tmp_path / "tone.mp4"), "--model", str(exp), "--nbest", "2"]
+    assert main([*words, "--streams", "audio"]) == 0  # there is no face to be found
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert "trained with augment.drop_video 0, so never without video" in log.text
+
+
+def test_an_audiovisual_model_reads_a_mute_film(make_experiment, clip, tmp_path, face_model, capsys, log):
+    exp = make_experiment("audiovisual")
+    mute = tmp_path / "mute.mp4"
+    write_video(mute, read_video_array(clip, "rgb"))
+    assert main([str(mute), "--model", str(exp), "--decode-args", "beam_size=3"]) == 0
+    assert "mute.mp4: has no sound, so its pictures alone are read" in log.text
+    expected = capsys.readouterr().out
+    assert main([str(mute), "--model", str(exp), "--decode-args", "beam_size=3", "--streams", "video"]) == 0
+    assert capsys.readouterr().out == expected
+    assert expected.count("\n") == 1
 
 
 def test_sound_alone_needs_no_face(make_experiment, tmp_path, capsys):

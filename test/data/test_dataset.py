@@ -95,6 +95,29 @@ def test_a_dropped_stream_is_zero_and_keeps_its_length(tmp_path, key, silent):
     assert getattr(dataset[None, 0], silent).any()  # never in evaluation
 
 
+@pytest.mark.parametrize("streams", ["video", "audio"])
+@pytest.mark.parametrize("has_both", [True, False])
+def test_a_stream_that_is_left_out_is_what_training_makes_of_it(tmp_path, streams, has_both):
+    folder = write_dump(tmp_path, False)
+    left_out = "audio" if streams == "video" else "video"
+    options = AugmentConfig(
+        crop_px=64, pool=3, normalise="utterance", audio_mask_seconds=0, video_mask_frames=0, shift_px=0,
+        **{f"drop_{left_out}": 1.0},
+    )  # fmt: skip
+    trained = UtteranceDataset(folder, lambda text: [], "audiovisual", options)
+    expected = [trained[0, index] for index in range(3)]
+    if not has_both:
+        (folder / f"{left_out}.scp").unlink()
+    tested = UtteranceDataset(folder, lambda text: [], "audiovisual", options, streams=streams)
+    for index, one in enumerate(expected):
+        assert torch.equal(tested[None, index].video, one.video)
+        assert torch.equal(tested[None, index].audio, one.audio)
+    batch = collate([tested[None, index] for index in range(3)])
+    assert batch.video.shape == (3, 12, 21, 21) and batch.video_lengths.tolist() == list(FRAMES.values())
+    assert batch.audio_lengths.tolist() == [640 * count for count in FRAMES.values()]
+    assert getattr(batch, streams).any() and not getattr(batch, left_out).any()
+
+
 def test_a_missing_stream_or_dump_names_the_stage(tmp_path):
     folder = write_dump(tmp_path, False)
     (folder / "audio.scp").unlink()
@@ -108,7 +131,26 @@ def test_a_missing_stream_or_dump_names_the_stage(tmp_path):
 def test_an_utterance_without_its_text_is_named(tmp_path):
     folder = write_dump(tmp_path, False)
     write_text(folder / "text", "a-1 lay\nb-1 lay\n")
-    with pytest.raises(DataError, match=r"text lacks a-2 \(1 in all\); rerun stage 2"):
+    with pytest.raises(DataError, match=r"text lacks a-2 of utt2num_frames \(1 in all\); delete.*rerun stage 2"):
+        open_dump(folder)
+
+
+@pytest.mark.parametrize("stream", ["audio", "video"])
+def test_an_utterance_that_a_stream_lacks_is_named_when_the_dump_is_opened(tmp_path, stream):
+    folder = write_dump(tmp_path, False)
+    path = folder / f"{stream}.scp"
+    write_text(path, "".join(f"{line}\n" for line in path.read_text().splitlines() if not line.startswith("a-2")))
+    with pytest.raises(DataError, match=rf"{stream}.scp lacks a-2 of utt2num_frames \(1 in all\).*rerun stage 2"):
+        open_dump(folder)
+    open_dump(folder, {"audio": "video", "video": "audio"}[stream])  # which has no need of it
+
+
+@pytest.mark.parametrize("line", ["a-2 seven", "a-2", "a-2 0", "a-2 -7", "a-2 7.5", " 7", ""])
+def test_a_number_of_frames_that_is_none_is_told_with_its_line(tmp_path, line):
+    folder = write_dump(tmp_path, False)
+    write_text(folder / "utt2num_frames", f"a-1 12\n{line}\nb-1 9\n")
+    expected = rf"utt2num_frames:2: expected `utterance frames`, given '{line}'; delete the file and rerun stage 2"
+    with pytest.raises(DataError, match=expected):
         open_dump(folder)
 
 

@@ -65,6 +65,15 @@ def test_a_small_set_gives_the_voices_that_it_has(tmp_path):
     assert heard(babble, "a-0", keyed_rng(1), SPEAKERS) == {u for u in SPEAKERS if u[0] != "a" and u != "b-1"}
 
 
+def test_a_voice_that_never_moves_is_none(tmp_path):
+    pool = write_dump(tmp_path / "pool", SPEAKERS)
+    with ArkWriter(pool / "audio.ark", pool / "audio.scp") as ark:
+        for utt_id in SPEAKERS:
+            ark.write(utt_id, np.full(16000, 900, np.int16))
+    with pytest.raises(DataError, match="behind a-0 all other utterances are silent"):
+        Babble(pool, pool, (3, 3))(100, "a-0", keyed_rng(1))
+
+
 def test_babble_of_another_dump_leaves_the_speaker_out_too(tmp_path):
     pool = write_dump(tmp_path / "train", SPEAKERS)
     feats = write_dump(tmp_path / "test", {"a-7": "a", "x-0": "x"})
@@ -124,6 +133,11 @@ def test_a_pause_is_never_taken_for_noise():
     assert all(cut(samples, 50, keyed_rng(seed)).any() for seed in range(30))
 
 
+def test_a_pause_off_zero_is_a_pause_too():
+    samples = np.repeat([0, 5, 5, -3], 100).astype(np.int16)
+    assert all(np.ptp(cut(samples, 50, keyed_rng(seed))) for seed in range(30))
+
+
 def test_recordings_of_any_rate_and_place_are_read(tmp_path):
     wave = 8000 * np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
     write_sound(tmp_path / "deep/er/a.wav", wave, rate=8000)
@@ -138,7 +152,7 @@ def test_recordings_of_any_rate_and_place_are_read(tmp_path):
 
 def test_a_large_folder_is_kept_in_bounds(tmp_path, monkeypatch, caplog):
     for i in range(5):
-        write_sound(tmp_path / f"{i}.wav", np.full(16000 * 4, 100 * (i + 1)))
+        write_sound(tmp_path / f"{i}.wav", np.resize([0, 100 * (i + 1)], 16000 * 4))
     monkeypatch.setattr(noise_sources, "KEPT_SECONDS", 10)
     monkeypatch.setattr(noise_sources, "SHORTEST_SECONDS", 1)
     assert [len(one) for one in NoiseFolder(tmp_path).recordings] == [32000] * 5
@@ -156,6 +170,10 @@ def test_faults_of_a_folder_name_the_file(tmp_path):
     write_sound(tmp_path / "quiet.wav", np.zeros(1000))
     with pytest.raises(MediaError, match=r"quiet.wav: silent.*take it out of the folder"):
         NoiseFolder(tmp_path)
+    for constant in (np.full(1000, 700), [700]):  # nothing that can be heard: normalisation takes it away
+        write_sound(tmp_path / "quiet.wav", constant)
+        with pytest.raises(MediaError, match=r"quiet.wav: silent.*take it out of the folder"):
+            NoiseFolder(tmp_path)
     (tmp_path / "quiet.wav").write_bytes(b"no sound at all")
     with pytest.raises(MediaError, match=r"quiet.wav.*take it out of the folder, or mend it"):
         NoiseFolder(tmp_path)

@@ -38,10 +38,10 @@ def write_film(tmp_path):
 def make_reader(write_points, face):
     """A function of the modality and the frames in which a face is in view."""
 
-    def make(modality: str, name: str, seen: np.ndarray, max_frames: int = 100) -> ClipReader:
+    def make(modality: str, name: str, seen: np.ndarray, max_frames: int = 100, streams=None) -> ClipReader:
         points = np.where(seen[:, None, None], face, np.nan)
         detector = PrecomputedDetector.Config(landmarks=write_points(name, points))
-        return ClipReader(modality, CROPPED, CropOptions(detector=detector), max_frames)
+        return ClipReader(modality, CROPPED, CropOptions(detector=detector), max_frames, streams)
 
     return make
 
@@ -94,7 +94,34 @@ def test_a_piece_beyond_the_end_of_the_sound_does_not_cost_the_others(make_reade
     assert "is left out: no sound: begins at" in log.text
 
 
-def test_a_mute_film_is_refused_before_its_face_is_looked_for(write_film):
-    reader = ClipReader("audiovisual", CROPPED, CropOptions(), 100)  # a detector that would be fetched
-    with pytest.raises(MediaError, match=r"a\.mp4: has no sound.*give its sound with --audio"):
+def test_an_audio_visual_model_reads_a_mute_film_from_its_pictures(make_reader, write_film, log):
+    film, seen = write_film("a", 30), np.ones(30, bool)
+    ((_, expected),) = make_reader("video", "a", seen).read(film)
+    ((_, one),) = make_reader("audiovisual", "a", seen).read(film)
+    assert torch.equal(one.video, expected.video)
+    assert len(one.audio) == 640 * len(one.video) and not one.audio.any()
+    assert "a.mp4: has no sound, so its pictures alone are read" in log.text
+    assert "trained with augment.drop_audio 0, so never without audio" in log.text
+
+
+def test_of_a_film_with_sound_one_stream_may_be_left_out(make_reader, write_film, log):
+    film, seen = write_film("a", 30, 30), np.ones(30, bool)
+    ((_, both),) = make_reader("audiovisual", "a", seen).read(film)
+    assert both.video.any() and both.audio.any()
+    ((_, video),) = make_reader("audiovisual", "a", seen, streams="video").read(film)
+    assert torch.equal(video.video, both.video)
+    assert len(video.audio) == len(both.audio) and not video.audio.any()
+    readers = [ClipReader(*words) for words in (  # with a detector that would be fetched
+        ("audio", CROPPED, CropOptions(), 100), ("audiovisual", CROPPED, CropOptions(), 100, "audio"),
+    )]  # fmt: skip
+    for files in ((film, None), (None, film)):
+        (_, expected), (_, audio) = (one for reader in readers for one in reader.read(*files))
+        assert torch.equal(audio.audio, expected.audio)
+        assert audio.video.shape == (len(audio.audio) // 640, *both.video.shape[1:]) and not audio.video.any()
+    assert "has no sound" not in log.text
+
+
+def test_a_mute_film_is_refused_before_its_face_is_looked_for_where_both_streams_are_asked_for(write_film):
+    reader = ClipReader("audiovisual", CROPPED, CropOptions(), 100, "audiovisual")
+    with pytest.raises(MediaError, match=r"a\.mp4: has no sound.*or read its pictures alone with --streams"):
         list(reader.read(write_film("a", 30)))

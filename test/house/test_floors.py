@@ -12,6 +12,7 @@ FLOORS = (
     (
         "errors",
         "config",
+        "ranges",
         "registry",
         "files",
         "stage_mark",

@@ -152,6 +152,27 @@ def test_babble_may_come_from_another_set(recipe):
     assert all("[--noise] [babble] [--snr-db] [0] [--babble-from] [dump/feats_audio/train]" in call for call in decoded)
 
 
+def test_one_model_is_decoded_and_scored_with_each_choice_of_streams(recipe):
+    (recipe.folder / "dump/feats_video/dev").mkdir(parents=True)  # whose clips may be silent
+    words = ["--stage", "5", "--test-sets", "", "--tag", "t", "--streams"]
+    assert recipe.run(*words, "audiovisual video audio").returncode == 0
+    decoded = [call for call in recipe.calls if call.startswith("msrs-decode")]
+    assert [call.partition(" [--config] [conf/decode.yaml] ")[::2] for call in decoded] == [
+        ("msrs-decode [--exp] [exp/t] [--feats] [dump/feats/dev]", "[--name] [decode]"),
+        ("msrs-decode [--exp] [exp/t] [--feats] [dump/feats_video/dev]", "[--name] [decode_video] [--streams] [video]"),
+        ("msrs-decode [--exp] [exp/t] [--feats] [dump/feats/dev]", "[--name] [decode_audio] [--streams] [audio]"),
+    ]
+    scored = [call for call in recipe.calls if call.startswith("msrs-score")]
+    assert [call.partition("[--out] [")[2].partition("]")[0] for call in scored] == [
+        f"exp/t/decode_{name}/dev" for name in ("decode", "decode_video", "decode_audio")
+    ]
+    recipe.calls_file.unlink()
+    assert recipe.run(*words, "video audio", "--noise", "white", "--snr-db", "0").returncode == 0
+    name = "[--name] [decode_audio_snr0_white]"
+    assert recipe.calls[0].endswith(f"{name} [--streams] [audio] [--noise] [white] [--snr-db] [0]")
+    assert len(recipe.calls) == 3  # no noise reaches the pictures
+
+
 def test_a_dry_run_prints_commands_and_runs_none(recipe):
     shutil.rmtree(recipe.root / "tools")  # not even the environment is needed
     done = recipe.run("--dry-run", "--stage", "4", "--train-args", "a=1 b=2")
@@ -171,6 +192,7 @@ def test_a_dry_run_prints_commands_and_runs_none(recipe):
         (["--stage"], "--stage needs a value"),
         (["--tag", "--stage", "2"], "--tag needs a value"),
         (["--modality", "vido"], "expected one of video, audio, audiovisual"),
+        (["--streams", "video sound"], "--streams is 'video sound', expected some of video, audio, audiovisual"),
         (["--dry-run=1"], "--dry-run takes no value"),
         (["3"], "3 is not an option"),
     ],
