@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -41,3 +42,18 @@ class StageMark:
     def digest(self) -> str:
         """Short hash of the mark, for the `inputs` of a later stage's own record."""
         return hashlib.sha256(json.dumps(self.parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def content_digest(folder: str | Path, name: str, without: Iterable[str] = ()) -> str | None:
+    """Hash of what a stage's mark says of its inputs and options; None without a mark.
+
+    Lists of paths (.scp) do not count, so that the same data in another place has the same hash.
+    Args: folder, name as of StageMark; without, names of inputs that do not count either.
+    """
+    try:
+        parts = json.loads((Path(folder) / f".done.{name}.json").read_text(encoding="utf-8"))
+        named = {re.split(r"[/\\]", key)[-1] if key.startswith("file ") else key: value for key, value in parts.items()}
+    except (OSError, ValueError, AttributeError):
+        return None
+    kept = {key: value for key, value in named.items() if not key.endswith(".scp") and key not in without}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

@@ -11,7 +11,7 @@ from torch import Tensor
 from msrs.errors import ConfigError, StageError, TrainingError
 from msrs.files import read_lines
 from msrs.log import LOGGER
-from msrs.train.checkpoint import EPOCH, load_weights, numbered, save
+from msrs.train.checkpoint import EPOCH, RESUME, load_weights, numbered, save
 
 
 def average_weights(paths: Sequence[str | Path]) -> dict[str, Tensor]:
@@ -59,7 +59,8 @@ def best_epochs(scores: dict[int, float], count: int) -> list[int]:
 def average_experiment(exp: Path, name: str, last: int | None, best: int | None, by: Literal["wer", "loss"]) -> Path:
     """Write `checkpoints/<name>.pt`, the mean of the last or the best of the models that a run has kept.
 
-    Raises: StageError where there are fewer than asked for, or no scores to choose by; ConfigError on a name with a slash.
+    Raises: StageError where there are fewer than asked for, or no scores to choose by; ConfigError on a name with a slash
+    or one that is the run's own.
     """
     if "/" in name or name.startswith("."):
         raise ConfigError(f"--name {name}: expected a word without a slash, such as best3; it names a file in {exp}.")
@@ -83,7 +84,11 @@ def average_experiment(exp: Path, name: str, last: int | None, best: int | None,
 
 
 def average_files(paths: Sequence[Path], target: Path) -> Path:
-    """Write the mean of checkpoints."""
+    """Write the mean of checkpoints. Raises: ConfigError where `target` is named as what a run goes on from or drops."""
+    if RESUME.fullmatch(target.name) or EPOCH.fullmatch(target.name):
+        raise ConfigError(
+            f"{target}: resume_N and epoch_N are names of the run's own files; take another, such as best3."
+        )
     save({"model": average_weights(paths)}, target)
     LOGGER.info("%s is the mean of %s", target, ", ".join(path.name for path in paths))
     return target

@@ -1,6 +1,5 @@
 """Checkpoints: whole or absent, the newest whole one is found, loading runs no code from the file."""
 
-import os
 import pickle
 import re
 import zipfile
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from msrs import config as configuration
-from msrs.errors import StageError, TrainingError
+from msrs.errors import DataError, StageError, TrainingError
 from msrs.files import atomic_path
 from msrs.log import LOGGER
 from msrs.models.recogniser import Recogniser
@@ -21,43 +20,62 @@ from msrs.train.options import TrainConfig
 
 RESUME = re.compile(r"resume_(\d+)\.pt")
 EPOCH = re.compile(r"epoch_(\d+)\.pt")
+# What torch.load makes of files that are cut off, or have other bytes somewhere.
+DAMAGED = (
+    *(RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile),
+    *(ValueError, TypeError, LookupError, AttributeError),
+)
 
 
 def save(state: dict, path: str | Path) -> None:
-    """Write tensors and plain values under a temporary name, then rename. Raises: DataError on a full disk."""
-    with atomic_path(path) as temporary:
-        try:
-            torch.save(state, temporary)
-        except RuntimeError as error:
-            # torch's zip writer reports a failed write without its errno: ask the file system.
-            room = os.statvfs(temporary.parent)
-            if room.f_bavail * room.f_frsize < 1 << 24:
-                raise OSError(28, "No space left on device", str(path)) from error
-            raise
+    """Write tensors and plain values under a temporary name, then rename.
+
+    Raises: DataError where that fails: a full disk, a quota, a limit of the size of files.
+    """
+    try:
+        with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+            try:
+                torch.save(state, handle)
+            except RuntimeError as error:
+                # torch's zip writer stumbles once more over a write that has failed: the first error has the reason.
+                if isinstance(error.__context__, OSError):
+                    raise error.__context__ from None
+                raise
+    except OSError as error:
+        raise DataError(
+            f"{path}: could not be written whole ({error.strerror}; is a quota or a limit reached?). What was there before "
+            f"is intact: make room and start again."
+        ) from error
 
 
 def load(path: str | Path, is_mapped: bool = False) -> dict:
     """Tensors and plain values of a checkpoint.
 
     Args: is_mapped, read values when they are looked at, for who wants a part of them.
-    Raises: TrainingError where it is damaged or holds anything else.
+    Raises: StageError where it is missing; DataError where the disk does not give it; TrainingError where it is damaged or
+    holds anything else.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except FileNotFoundError:
         raise StageError(f"{path} does not exist; run stage 4 (training) first.") from None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except OSError as error:
+        # Never taken for damage: what a disk or a server refuses now it may give later.
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); see to the disk or the permissions, or take another file."
+        ) from None
+    except DAMAGED:
         # What torch says of other files tells to switch off the guard against code in them.
-        is_told = isinstance(error, IsADirectoryError | PermissionError)
-        reason = error.strerror if is_told else "cut off, or a file of another kind"
-        raise TrainingError(f"{path}: not a whole checkpoint ({reason}); take another file.") from None
+        raise TrainingError(
+            f"{path}: not a whole checkpoint (cut off, or a file of another kind); take another file."
+        ) from None
     if not isinstance(state, dict):
         raise TrainingError(f"{path}: not a whole checkpoint (a {type(state).__name__}); take another file.")
     return state
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The model's weights of a checkpoint. Raises: StageError, TrainingError as `load`, and where it holds none."""
+    """The model's weights of a checkpoint. Raises: as `load`; TrainingError where it holds none."""
     weights = load(path).get("model")
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise TrainingError(f"{path}: a checkpoint without a model; take average.pt, epoch_N.pt or resume_N.pt.")
@@ -71,27 +89,47 @@ def numbered(folder: Path, pattern: re.Pattern) -> list[tuple[int, Path]]:
 
 
 def newest_resume(folder: Path, world: World = ALONE) -> dict | None:
-    """The newest whole resume checkpoint; a damaged one is passed over with a warning.
+    """The newest whole resume checkpoint, None where there is none at all.
 
-    Of several processes the main one chooses. Raises: StageError where another does not see the file.
+    A damaged one is passed over with a warning and gets the ending `.damaged`. Of several processes the main one chooses.
+    Raises: TrainingError where all are damaged; DataError where one cannot be read; StageError where another process does
+    not see the file.
     """
     for path in folder.glob(".*.tmp.pt") if world.is_main else ():
         path.unlink()  # half written when the run was killed
     name = state = None
+    damaged: list[Path] = []
     for _, path in reversed(numbered(folder, RESUME) if world.is_main else []):
         try:
-            name, state = path.name, load(path, world.is_sharded)
+            name, state = path.name, _load_resume(path, world.is_sharded)
             break
         except TrainingError as error:
             LOGGER.warning("passed over: %s", error)
+            damaged.append(path)
+    if damaged and state is None:
+        raise TrainingError(
+            f"{folder}: no resume checkpoint is whole ({', '.join(path.name for path in damaged)}), and a new run would "
+            f"destroy what is left of this one. Put whole ones there, delete the run's folder ({folder.parent}), or give "
+            f"the new run one of its own (--tag of run.sh, --exp of msrs-train)."
+        )
+    for path in damaged:
+        path.replace(path.with_name(f"{path.name}.damaged"))
     name = world.gather(name)[0]
     return state if world.is_main or name is None else load(folder / name, world.is_sharded)
+
+
+def _load_resume(path: Path, is_mapped: bool) -> dict:
+    state = load(path, is_mapped)
+    if "fingerprint" not in state:
+        raise TrainingError(f"{path}: a file of another kind under the name of a resume checkpoint.")
+    return state
 
 
 def save_resume(state: dict, folder: Path, update: int) -> None:
     """Save where training stands; the one before is kept until this one is whole, older ones go."""
     save(state, folder / f"resume_{update:08d}.pt")
-    for _, path in numbered(folder, RESUME)[:-2]:
+    # By number, not by age: what has a higher number than the newest must not push it out.
+    for _, path in [(number, path) for number, path in numbered(folder, RESUME) if number < update][:-1]:
         path.unlink()
 
 

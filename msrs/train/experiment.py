@@ -1,7 +1,9 @@
 """An experiment folder around a training run: configuration, environment, checks before the first update."""
 
 import contextlib
+import filecmp
 import json
+import os
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -14,16 +16,16 @@ from msrs import config as configuration
 from msrs import environment
 from msrs.data.dataset import UtteranceDataset
 from msrs.errors import ConfigError, DataError, TrainingError
-from msrs.files import write_text
+from msrs.files import atomic_path, write_text
 from msrs.frontends import AUDIO_FRONTENDS
 from msrs.log import LOGGER, log_to_file
 from msrs.models.recogniser import Recogniser
 from msrs.nets.ctc import frames_needed
 from msrs.seeding import seed_everything
 from msrs.text.tokenizer import Tokenizer
-from msrs.train.checkpoint import newest_resume
+from msrs.train.checkpoint import EPOCH, newest_resume, numbered
 from msrs.train.distributed import ALONE, World
-from msrs.train.fingerprint import changes, fingerprint_of
+from msrs.train.fingerprint import changes, fingerprint_of, written_options
 from msrs.train.initialise import initialise, read_source
 from msrs.train.lock import locked
 from msrs.train.options import TrainConfig
@@ -70,6 +72,9 @@ def train(
             stack.enter_context(locked(exp))
             stack.enter_context(log_to_file(exp / "train.log"))
         state = newest_resume(exp / "checkpoints", world)
+        if state is None and world.gather(world.is_main and has_ended(exp, fingerprint))[0]:
+            LOGGER.info("%s has been trained to its end; passed over", exp)
+            return
         origin = begin(model, state, fingerprint, init, tokenizer, exp)
         if world.is_sharded:
             shard(model, device, world)
@@ -106,16 +111,11 @@ def begin(
     Args: state, of the run that was stopped, if there was one. Returns: the files that the run's weights come from.
     Raises: TrainingError where the data, the tokens, the model or the weights to begin from are not those of that run.
     """
-    names = [str(path) for path in init]
+    names = [os.path.normpath(path) for path in init]
     if state is not None:
-        if told := changes(state["fingerprint"], fingerprint, exp / "config.yaml"):
-            shown = told if len(told) <= SHOWN_CHANGES else [*told[:SHOWN_CHANGES], f"{len(told) - SHOWN_CHANGES} more"]
-            raise TrainingError(
-                f"{exp}: the run in this folder was begun with other data or options: {'; '.join(shown)}. Give the new run "
-                f"a folder of its own (--tag of run.sh, --exp of msrs-train), or delete this one."
-            )
+        refuse_changes(exp, state["fingerprint"], fingerprint)
         place = state["place"]
-        if names and names != place["origin"]:
+        if names and list(map(os.path.abspath, names)) != list(map(os.path.abspath, place["origin"])):
             raise TrainingError(
                 f"--init {' '.join(names)}: the run in this folder began {_from(place['origin'])} and goes on from where "
                 f"it is. A run from other weights needs its own name (--tag)."
@@ -126,6 +126,37 @@ def begin(
         if names:
             initialise(model, [read_source(path) for path in init], tokenizer.units)
     return names
+
+
+def has_ended(exp: Path, fingerprint: dict[str, Any]) -> bool:
+    """Whether a run without resume checkpoints has left its model; without any it has yet to begin.
+
+    Raises: TrainingError where a new run would destroy models, or the one that has ended was another.
+    """
+    checkpoints = exp / "checkpoints"
+    has_model = (checkpoints / "average.pt").exists()
+    if has_model and (exp / "config.yaml").exists():
+        refuse_changes(exp, written_options(exp / "config.yaml"), fingerprint)
+        return True
+    # The model of the first epoch is kept before the first resume checkpoint is written: a kill between them costs no more.
+    kept = [path.name for epoch, path in numbered(checkpoints, EPOCH) if epoch > 1] + ["average.pt"] * has_model
+    if kept:
+        raise TrainingError(
+            f"{checkpoints}: models of a run ({', '.join(kept)}) without a resume checkpoint to go on from; a new run would "
+            f"destroy them. Put its newest resume_N.pt back, give the new run a folder of its own (--tag of run.sh, --exp "
+            f"of msrs-train), or delete this one."
+        )
+    return False
+
+
+def refuse_changes(exp: Path, before: dict[str, Any] | str, fingerprint: dict[str, Any]) -> None:
+    """Raises: TrainingError where a run is not the one that was begun in its folder."""
+    if told := changes(before, fingerprint, exp / "config.yaml"):
+        shown = told if len(told) <= SHOWN_CHANGES else [*told[:SHOWN_CHANGES], f"{len(told) - SHOWN_CHANGES} more"]
+        raise TrainingError(
+            f"{exp}: the run in this folder was begun with other data or options: {'; '.join(shown)}. Give the new run "
+            f"a folder of its own (--tag of run.sh, --exp of msrs-train), or delete this one."
+        )
 
 
 def _from(names: Sequence[str]) -> str:
@@ -183,7 +214,9 @@ def keep_trainable(train_set: UtteranceDataset, tokenizer: Tokenizer) -> None:
 
 def keep_tokens(source: Path, target: Path) -> None:
     """Copy the tokenizer into the experiment, so that it can be used and packed alone."""
-    target.mkdir(exist_ok=True)
     for path in source.iterdir():
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copyfile(path, target / path.name)
+        copy = target / path.name
+        if path.name.startswith(".") or not path.is_file() or copy.is_file() and filecmp.cmp(path, copy, shallow=False):
+            continue
+        with atomic_path(copy) as temporary:
+            shutil.copyfile(path, temporary)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from msrs.errors import StageError, TrainingError
+from msrs.errors import DataError, StageError, TrainingError
 from msrs.files import read_lines
 from msrs.log import LOGGER
 from msrs.train.checkpoint import load_weights
@@ -15,6 +15,8 @@ from msrs.train.checkpoint import load_weights
 HEADS = ("ctc.output.", "decoder.embedding.", "decoder.output.")  # a row a token
 STREAMS = ("video", "audio")
 SHOWN = 8
+OTHER_TOKENS = "other tokens"
+LEAST_SHARE = 0.01  # of the weights, that all sources together have to give
 
 
 @dataclasses.dataclass
@@ -46,7 +48,8 @@ class Source:
 def read_source(path: str | Path) -> Source:
     """Weights of an experiment folder (those of its `average`) or of a checkpoint file.
 
-    Raises: StageError where the folder holds no trained model; TrainingError where the file holds no weights.
+    Raises: StageError where the folder holds no trained model; TrainingError where the file holds no weights; DataError
+    where it cannot be read.
     """
     path = Path(path)
     if path.is_dir():
@@ -61,8 +64,8 @@ def read_source(path: str | Path) -> Source:
         )
     try:
         weights = load_weights(path)
-    except TrainingError as error:
-        raise TrainingError(f"--init {error}") from None
+    except (DataError, TrainingError) as error:
+        raise type(error)(f"--init {error}") from None
     tokens = path.parent.parent / "tokens/tokens.txt"
     return Source(path, weights, read_lines(tokens) if tokens.exists() else None)
 
@@ -71,7 +74,8 @@ def initialise(model: nn.Module, sources: Sequence[Source], tokens: Sequence[str
     """Copy into the model all that one of the sources has, the first that has it; report the rest.
 
     Args: tokens, one an output of the model. Where a source has others, its heads are not taken: their rows mean
-    something else. Raises: TrainingError where nothing fits.
+    something else. Raises: TrainingError where next to nothing of a source fits; biases, scales and counters, which are
+    often as long in models of other sizes, do not count.
     """
     streams = [s for s in STREAMS if hasattr(model, f"{s}_frontend")]
     own = model.state_dict()
@@ -84,17 +88,28 @@ def initialise(model: nn.Module, sources: Sequence[Source], tokens: Sequence[str
                 reason, found = _fitting(source, name, value, streams, tokens)
                 if found is not None:
                     value.copy_(found)
-                    counts[number] += value.numel()
+                    counts[number] += _num_weights(value)
                     break
                 reasons.append(reason)
             else:
                 fresh[name] = next((reason for reason in reasons if reason != "absent"), "absent")
-    total = sum(value.numel() for value in own.values())
+    total = sum(map(_num_weights, own.values()))
+    share = sum(counts.values()) / total
     for number, source in enumerate(sources):
         LOGGER.info("begins from %s: %.1f %% of the weights", source.path, 100 * counts[number] / total)
-        if not counts[number]:
-            raise TrainingError(f"--init {source.path}: nothing in it fits this model; it is of another kind or size.")
+        # A front-end may be all that is wanted of one of several, and a small part of the model.
+        if not counts[number] or share < LEAST_SHARE:
+            raise TrainingError(
+                f"--init {source.path}: {'next to ' if counts[number] else ''}nothing in it fits this model; it is of another "
+                f"kind or size. Its config.yaml has the options under model: that made it."
+            )
+    if share < 0.5:
+        LOGGER.warning("--init gives less than half of the weights (%.1f %%): is it of another size?", 100 * share)
     _report_fresh(fresh)
+
+
+def _num_weights(value: Tensor) -> int:
+    return value.numel() if value.is_floating_point() and value.dim() > 1 else 0
 
 
 def _fitting(
@@ -103,8 +118,9 @@ def _fitting(
     found = source.find(name, streams)
     if found is None:
         return "absent", None
-    if name.startswith(HEADS) and source.tokens is not None and source.tokens != list(tokens):
-        return "other tokens", None
+    are_others = source.tokens is not None and source.tokens != list(tokens)
+    if name.startswith(HEADS) and (are_others or found.shape[:1] != value.shape[:1]):
+        return OTHER_TOKENS, None
     if found.shape != value.shape:
         return f"{tuple(found.shape)} there, {tuple(value.shape)} here", None
     return "", found
@@ -120,7 +136,7 @@ def _report_fresh(fresh: dict[str, str]) -> None:
         lines = [*lines[:SHOWN], f"and {len(lines) - SHOWN} more"]
     if lines:
         LOGGER.info("left as they are at random: %s", ", ".join(lines))
-    if any(reason != "absent" and name.startswith(HEADS) for name, reason in fresh.items()):
+    if OTHER_TOKENS in fresh.values():
         LOGGER.warning(
             "The tokens are not those of --init: its output layers and token embeddings are not taken over and have to be "
             "learned anew. To keep them, train with its tokenizer (stage 3 is then not needed: copy its tokens folder)."

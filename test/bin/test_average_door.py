@@ -50,11 +50,19 @@ def test_files_of_ones_choice(exp, tmp_path):
         (["--checkpoints", "a.pt"], "--out"),
         (["--best", "1", "--name", "a/b"], "--name a/b: expected a word without a slash"),
         (["--best", "1", "--by", "loss", "--name", "epoch_00001.pt/x"], "without a slash"),
+        (
+            ["--best", "1", "--name", "resume_00000099"],
+            "resume_00000099.pt: resume_N and epoch_N are names of the run's own",
+        ),
+        (["--last", "1", "--name", "epoch_00002"], "epoch_00002.pt: resume_N and epoch_N are names of the run's own"),
+        (["--checkpoints", "a.pt", "--out", "b/resume_1.pt"], "b/resume_1.pt: resume_N and epoch_N are names"),
     ],
 )
 def test_what_cannot_be_is_told(exp, log, words, told):
+    before = sorted(exp.rglob("*"))
     assert main(["--exp", str(exp), *words]) == 1
     assert told in log.text
+    assert sorted(exp.rglob("*")) == before
 
 
 def test_models_with_other_masks_make_a_denser_mean_and_a_warning(exp, log):

@@ -1,11 +1,11 @@
-"""Averages of checkpoints, and files that are refused."""
+"""Averages of checkpoints, and models that are refused."""
 
 import pytest
 import torch
 
-from msrs.errors import StageError, TrainingError
+from msrs.errors import TrainingError
 from msrs.train.average import average_files, average_weights, best_epochs
-from msrs.train.checkpoint import load, load_model, load_weights, newest_resume, save, save_resume
+from msrs.train.checkpoint import load_weights, save
 
 
 def test_the_mean_of_weights_keeps_zeros_and_counters(tmp_path):
@@ -47,31 +47,3 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
 def test_the_best_epochs_are_those_of_the_lowest_score():
     assert best_epochs({1: 3.0, 2: 1.0, 3: 2.0, 4: 1.0}, 2) == [2, 4]
     assert best_epochs({1: 3.0}, 5) == [1]
-
-
-class Malice:
-    """Runs code where a careless loader unpickles it."""
-
-    def __reduce__(self):
-        return print, ("this must not run",)
-
-
-def test_loading_runs_no_code(tmp_path, capsys):
-    torch.save({"model": Malice()}, tmp_path / "evil.pt")
-    with pytest.raises(TrainingError, match=r"evil.pt: not a whole checkpoint"):
-        load(tmp_path / "evil.pt")
-    assert "must not run" not in capsys.readouterr().out
-
-
-def test_two_resume_points_are_kept_and_the_newest_whole_one_is_found(tmp_path):
-    for update in (1, 2, 3):
-        save_resume({"update": update}, tmp_path, update)
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["resume_00000002.pt", "resume_00000003.pt"]
-    (tmp_path / "resume_00000003.pt").write_bytes(b"PK\x03\x04 half")
-    assert newest_resume(tmp_path) == {"update": 2}
-    assert newest_resume(tmp_path / "nowhere") is None
-
-
-def test_a_missing_model_names_the_stage(tmp_path):
-    with pytest.raises(StageError, match="run stage 4"):
-        load_model(tmp_path)

@@ -10,8 +10,10 @@ from msrs import config
 from msrs.data.media import encode_video
 from msrs.errors import ConfigError, DataError, MediaError, TrainingError
 from msrs.files import write_text
+from msrs.stage_mark import StageMark
 from msrs.train.checkpoint import load, save
-from msrs.train.experiment import train
+from msrs.train.distributed import World
+from msrs.train.experiment import keep_tokens, train
 from msrs.train.options import TrainConfig
 from msrs.train.record import longest_seconds
 from msrs.train.trainer import Trainer
@@ -133,6 +135,34 @@ def test_other_data_is_refused_by_name(folders, monkeypatch):
         run(folders, "exp")
 
 
+def mark(folder, **sizes):
+    """What stage 2 leaves of pictures and sound of these sizes."""
+    StageMark(folder, "dump", [folder / "utt2spk"], {"layout": 1, "sizes of media": sizes}).write()
+
+
+def test_other_pictures_of_the_same_lengths_are_refused(folders, monkeypatch):
+    mark(folders / "train", a=1000)
+    stop_after(1, monkeypatch, folders)
+    mark(folders / "train", a=1001)
+    with pytest.raises(TrainingError, match=r"options: the training set's dump \(stage 2\) is another"):
+        run(folders, "exp")
+    mark(folders / "train", a=1000)
+    run(folders, "exp")
+
+
+def test_a_dump_without_a_mark_or_a_run_of_before_is_gone_on_with(folders, monkeypatch):
+    mark(folders / "train", a=1000)
+    stop_after(1, monkeypatch, folders)
+    (folders / "train/.done.dump.json").unlink()
+    stop_after(2, monkeypatch, folders)
+    # What the run does not know of its data is not compared, and known from then on.
+    mark(folders / "train", a=1001)
+    stop_after(3, monkeypatch, folders)
+    mark(folders / "train", a=1002)
+    with pytest.raises(TrainingError, match="the training set's dump"):
+        run(folders, "exp")
+
+
 def test_an_option_that_the_run_did_not_know_counts_as_its_default(folders, monkeypatch):
     def forget(fingerprint):
         del fingerprint["options"]["augment"]["erase_share"], fingerprint["options"]["train"]["ema"]
@@ -179,3 +209,94 @@ def test_noise_that_cannot_be_had_stops_before_the_first_update(folders):
     with pytest.raises(MediaError, match=r"mute.mp4: has no sound.*take it out of the folder"):
         run(folders, "exp", f"augment.noise={{sources: [folder], folder: {folders}/noise}}")
     assert not (folders / "exp/config.yaml").exists()
+
+
+def contents(folder):
+    """All files of a run but its log and its lock."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in ("train.log", ".lock")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def drop_resume(folders):
+    for path in (folders / "exp/checkpoints").glob("resume_*.pt"):
+        path.unlink()
+
+
+def test_a_run_whose_resume_checkpoints_are_damaged_is_not_begun_anew(folders):
+    run(folders, "exp")
+    for path in (folders / "exp/checkpoints").glob("resume_*.pt"):
+        path.write_bytes(path.read_bytes()[:100])
+    before = contents(folders / "exp")
+    with pytest.raises(TrainingError, match=r"resume_\d+.pt, resume_\d+.pt.*delete.*--tag.*--exp"):
+        run(folders, "exp")
+    assert contents(folders / "exp") == before
+
+
+def test_a_run_that_has_ended_is_passed_over_without_its_resume_checkpoints(folders, log):
+    run(folders, "exp")
+    drop_resume(folders)
+    before = contents(folders / "exp")
+    run(folders, "exp", "train.num_workers=1")
+    assert "has been trained to its end; passed over" in log.text
+    with pytest.raises(TrainingError, match=r"begun with other data or options: optim.lr was 0.001, is 0.5.*--tag"):
+        run(folders, "exp", "optim.lr=0.5")
+    assert contents(folders / "exp") == before
+
+
+def test_models_are_not_destroyed_where_resume_checkpoints_are_gone(folders, monkeypatch):
+    run(folders, "exp")
+    drop_resume(folders)
+    average = folders / "exp/checkpoints/average.pt"
+    average.rename(folders / "average.pt")
+    before = contents(folders / "exp")
+    with pytest.raises(TrainingError, match=r"models of a run \(epoch_00002.pt\) without a resume.*--tag.*delete"):
+        run(folders, "exp")
+    assert contents(folders / "exp") == before
+    for path in average.parent.iterdir():
+        path.unlink()
+    (folders / "average.pt").rename(average)
+    (folders / "exp/config.yaml").unlink()  # without which nobody takes it for a trained model
+    with pytest.raises(TrainingError, match=r"models of a run \(average.pt\)"):
+        run(folders, "exp")
+
+
+def test_all_processes_pass_over_what_the_main_one_finds_ended(folders):
+    class Second(World):
+        told = [None, True]  # no resume checkpoint; the run has ended
+
+        def gather(self, value):
+            return [self.told.pop(0), value]
+
+    places = (folders / "train", folders / "dev", folders / "tokens", folders / "exp")
+    train(read_options(folders), *places, "cpu", ["msrs-train"], Second(1, 2))
+    assert not Second.told
+
+
+def test_a_run_may_take_its_own_copy_of_the_tokens(folders, monkeypatch):
+    stop_after(1, monkeypatch, folders)
+    own = folders / "exp/tokens"
+    before = {path.name: path.stat() for path in own.iterdir()}
+    places = (folders / "train", folders / "dev", own, folders / "exp")
+    train(read_options(folders), *places, "cpu", ["msrs-train"])
+    assert {path.name: path.stat().st_mtime_ns for path in own.iterdir()} == {
+        name: stat.st_mtime_ns for name, stat in before.items()
+    }
+
+
+def test_tokens_are_copied_whole_or_not_at_all(folders, tmp_path, monkeypatch):
+    def dies(source, target):
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    target = tmp_path / "copy"
+    keep_tokens(folders / "tokens", target)
+    whole = contents(target)
+    assert whole == contents(folders / "tokens")
+    (target / "tokens.txt").write_bytes(b"of before")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfile", dies)
+        with pytest.raises(KeyboardInterrupt):
+            keep_tokens(folders / "tokens", target)
+    assert contents(target) == {**whole, "tokens.txt": b"of before"}
+    keep_tokens(folders / "tokens", target)
+    assert contents(target) == whole

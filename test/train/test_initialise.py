@@ -16,10 +16,10 @@ TOKENS = ["<blank>", "<unk>", "A", "B", "<sos/eos>"]
 
 @pytest.fixture
 def make(dumps):
-    """A function of modality, place of fusion and vocabulary that makes a model of its own random weights."""
+    """A function of modality, place of fusion, vocabulary and options that makes a model of its own random weights."""
 
-    def make(modality, place="late", size=5):
-        words = [f"model.fusion.place={place}", "model.fusion.hidden_size=24"]
+    def make(modality, place="late", size=5, words=()):
+        words = [f"model.fusion.place={place}", "model.fusion.hidden_size=24", *words]
         return Recogniser(config.load(TrainConfig, dumps / "train.yaml", words).model, modality, size)
 
     return make
@@ -67,6 +67,58 @@ def test_nothing_that_fits_is_an_error(make):
         initialise(make("audio"), [Source("x.pt", {"other": torch.ones(3)}, None)], TOKENS)
 
 
+NARROW = [
+    "model.encoder.size=24",
+    "model.encoder.feed_forward_size=40",
+    "model.encoder.kernel=5",
+    "model.decoder.size=24",
+]
+NARROW += ["model.decoder.feed_forward_size=40", "model.audio_frontend.size=12", "model.audio_frontend.num_mels=24"]
+
+
+def test_a_model_of_another_size_is_refused_though_counters_and_biases_fit(make):
+    old, new = make("audio", words=NARROW), make("audio")
+    fitting = [name for name, value in old.state_dict().items() if value.shape == new.state_dict()[name].shape]
+    assert {name.split(".")[0] for name in fitting} >= {"ctc", "decoder", "encoder"}
+    with pytest.raises(
+        TrainingError, match=r"--init a.pt: nothing in it fits this model; it is of another kind or size"
+    ):
+        initialise(new, [source(old)], TOKENS)
+
+
+def test_next_to_nothing_is_refused(make):
+    new = make("audio", words=["model.encoder.num_blocks=16"])
+    state = new.state_dict()
+    one = min((name for name, value in state.items() if value.dim() > 1), key=lambda name: state[name].numel())
+    with pytest.raises(TrainingError, match=r"--init x.pt: next to nothing in it fits"):
+        initialise(new, [Source("x.pt", {one: state[one].clone()}, TOKENS)], TOKENS)
+
+
+def test_a_small_part_of_one_of_several_is_welcome(make, log):
+    deep = ["model.encoder.num_blocks=4"]
+    video, both = make("video", words=deep), make("audiovisual", place="early", words=deep)
+    name = "audio_frontend.conv2.weight"
+    audio = {name: source(make("audio")).weights[name]}
+    initialise(both, [source(video), Source("b.pt", audio, TOKENS)], TOKENS)
+    assert torch.equal(both.audio_frontend.conv2.weight, audio[name])
+    assert "begins from b.pt: 0." in log.text
+    assert "less than half" not in log.text
+
+
+def test_less_than_half_is_a_warning_and_other_sizes_are_not_other_tokens(make, log):
+    wide = ["model.encoder.feed_forward_size=200", "model.decoder.feed_forward_size=200"]
+    old, new = make("audio", words=["model.decoder.size=24"]), make("audio", words=wide)
+    initialise(new, [source(old)], TOKENS)
+    assert "--init gives less than half of the weights (" in log.text
+    assert "decoder.embedding ((5, 24) there, (5, 16) here)" in log.text
+    assert "tokens are not those" not in log.text
+
+
+def test_other_numbers_of_tokens_are_other_tokens_where_their_names_are_not_known(make, log):
+    initialise(make("audio"), [source(make("audio", size=6), None)], TOKENS)
+    assert "tokens are not those of --init" in log.text
+
+
 def test_a_folder_without_a_model_and_a_file_without_weights_are_told(tmp_path):
     with pytest.raises(StageError, match="average.pt"):
         read_source(tmp_path)
@@ -107,3 +159,22 @@ def test_the_run_says_what_it_does_and_keeps_to_it(dumps, tmp_path, log):
         run(tmp_path / "first", init=[tmp_path / "second"])
     run(tmp_path / "second", "optim.lr=0", "sparse.type=none", init=[tmp_path / "first"])
     assert "resumed after update" in log.text
+    resume = max((tmp_path / "second/checkpoints").glob("resume_*.pt"))
+    assert load(resume)["place"]["origin"] == [str(tmp_path / "first")]
+
+
+def test_a_folder_may_be_written_in_several_ways(dumps, tmp_path, monkeypatch):
+    short = ["train.max_epochs=1", "schedule.warmup_updates=1"]
+    options = config.load(TrainConfig, dumps / "train.yaml", short)
+
+    def run(exp, *init):
+        train(options, dumps / "train", dumps / "dev", dumps / "tokens", tmp_path / exp, "cpu", ["test"], init=init)
+
+    monkeypatch.chdir(tmp_path)
+    run("a")
+    run("b", "a/")
+    assert load(max((tmp_path / "b/checkpoints").glob("resume_*.pt")))["place"]["origin"] == ["a"]
+    for path in ("a", "./a", "a//", tmp_path / "a"):
+        run("b", path)
+    with pytest.raises(TrainingError, match="--init b: the run in this folder began from the weights of a and goes on"):
+        run("b", "b/")

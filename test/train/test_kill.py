@@ -18,7 +18,7 @@ from msrs.train.experiment import train
 from msrs.train.options import TrainConfig
 
 WORDS = ["sparse.type=msrs", "sparse.steps=12", "sparse.calibration_steps=2", "train.max_epochs=6", "train.ema=0.9"]
-WORDS += ["train.save_every_updates=1"]
+WORDS += ["train.save_every_updates=1", "train.watch_every_updates=1"]
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -88,16 +88,32 @@ def test_killed_again_and_again_at_random_moments(dumps, tmp_path, root, whole):
     assert not list(folder.glob(".*.tmp.pt"))
 
 
+def test_killed_before_the_first_checkpoint_it_begins_anew(dumps, tmp_path, monkeypatch, whole):
+    words = ["train.save_every_updates=1000"]  # so that the model of the first epoch is kept before any checkpoint
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_resume", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run(dumps, tmp_path, *words)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["epoch_00001.pt"]
+    assert (tmp_path / "metrics.jsonl").read_text()
+    run(dumps, tmp_path, *words)
+    check_same(outcome(tmp_path), whole)
+
+
 def test_a_full_disk_stops_the_run_and_leaves_the_last_checkpoint(dumps, tmp_path, monkeypatch, whole):
     save = torch.save
     written = []
 
-    def fills_up(state, path):
-        written.append(path)
+    def fills_up(state, handle):
+        written.append(handle.name)
         if len(written) == 8:
-            path.write_bytes(b"half of it")
-            raise OSError(28, "No space left on device", str(path))
-        save(state, path)
+            handle.write(b"half of it")
+            raise OSError(28, "No space left on device", str(handle.name))
+        save(state, handle)
 
     monkeypatch.setattr(torch, "save", fills_up)
     with pytest.raises(DataError, match="disk is full"):
