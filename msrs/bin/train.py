@@ -101,7 +101,6 @@ def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
     """Load the configuration and train, alone or as one of several processes."""
     from msrs import config
     from msrs.memory import keep_freed_memory
-    from msrs.report.curves import draw_curves
     from msrs.train.distributed import joined_world
     from msrs.train.experiment import train
     from msrs.train.options import TrainConfig
@@ -115,9 +114,23 @@ def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
         folders = (options.train, options.dev, options.tokens, options.exp)
         try:
             train(settings, *folders, device, [sys.executable, *sys.argv], world, options.init)
-        finally:
-            if world.is_main and (options.exp / "metrics.jsonl").exists():
-                draw_curves(options.exp / "metrics.jsonl", options.exp / "curves.png")
+        except BaseException:
+            if world.is_main:
+                try:
+                    draw(options.exp)
+                except Exception as error:  # what has ended the run is to be told, and the picture is not that
+                    LOGGER.warning("no picture of the run so far: %s", error)
+            raise
+        if world.is_main:
+            draw(options.exp)
+
+
+def draw(exp: Path) -> None:
+    """Draw curves.png of what the run has come to, if anything."""
+    from msrs.report.curves import draw_curves
+
+    if (exp / "metrics.jsonl").exists():
+        draw_curves(exp / "metrics.jsonl", exp / "curves.png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """What a run says about itself: before it begins, in numbers that can be checked, and every half minute."""
 
+import dataclasses
 import resource
 import sys
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from msrs.data.batching import padding_share
+from msrs.data.batching import BatchingConfig, padding_share, plan_batches
 from msrs.log import LOGGER
 from msrs.shards import own_part
 from msrs.train.feed import Feed
@@ -15,6 +16,7 @@ from msrs.train.options import TrainConfig
 from msrs.train.shares import widths
 
 IDLE_SHARE = 0.1  # of the processes' passes, from which on a remark is due
+PADDING_SHARE = 0.05  # of the frames, likewise
 
 
 def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: int) -> None:
@@ -35,21 +37,17 @@ def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: 
     )  # fmt: skip
     groups = [batches[start : start + loop.accumulate] for start in range(0, len(batches), loop.accumulate)]
     at_once, idle = load(groups, lengths, num_processes)
+    padding = padding_share(batches, lengths)
     LOGGER.info(
         "batches an update: %d of at most %d frames; %.0f frames in all (%.1f s), padding %.1f %%",
         min(loop.accumulate, len(batches)),
         options.batching.max_frames,
         sum(lengths) / len(groups),
         sum(lengths) / len(groups) / 25,
-        100 * padding_share(batches, lengths),
+        100 * padding,
     )
     LOGGER.info("processes: %d, each with at most %d padded frames at once", num_processes, at_once)
-    if idle > IDLE_SHARE:
-        LOGGER.warning(
-            "Of %d processes %.0f %% are idle: make train.accumulate (%d) a multiple or a divisor of their number, "
-            "and keep its product with batching.max_frames.",
-            num_processes, 100 * idle, loop.accumulate,
-        )  # fmt: skip
+    remark(options, feed, batches, padding, idle)
     LOGGER.info(
         "%d epochs, %d updates, warm-up %d updates (%.0f %%), peak rate %g, sparse method %s",
         loop.max_epochs,
@@ -59,6 +57,55 @@ def announce(options: TrainConfig, model: nn.Module, feed: Feed, total_updates: 
         options.optim.lr,
         options.sparse.type,
     )
+
+
+def remark(options: TrainConfig, feed: Feed, batches: Sequence[Sequence[int]], padding: float, idle: float) -> None:
+    """Warn where the plan of batches is a bad one. Args: batches of the first epoch; shares of padding, idle passes."""
+    loop, lengths = options.train, feed.train_set.lengths(0)
+    if padding > PADDING_SHARE:
+        LOGGER.warning(
+            "Padding is %.1f %% of what is computed: %s.",
+            100 * padding, ways_to_less_padding(lengths, feed.train_set.most_frames, options.batching, options.seed),
+        )  # fmt: skip
+    if loop.accumulate > len(batches):
+        LOGGER.warning(
+            "train.accumulate is %d, but an epoch has %d batches, and an update never spans two epochs: each epoch is one "
+            "update. Make train.accumulate or batching.max_frames smaller, or train.max_epochs larger.",
+            loop.accumulate, len(batches),
+        )  # fmt: skip
+    if options.modality != "audio" and max(map(len, feed.dev_plan())) == 1:
+        LOGGER.warning(
+            "Whether the model looks cannot be measured: for the vision gap videos are exchanged within a batch, and each "
+            "batch of the development set holds one utterance. Make batching.max_frames (%d) at least twice as long as its "
+            "shorter utterances (%d), and batching.max_utterances (%d) more than 1.",
+            options.batching.max_frames, min(feed.dev_set.num_frames), options.batching.max_utterances,
+        )  # fmt: skip
+    if idle > IDLE_SHARE:
+        LOGGER.warning(
+            "Of %d processes %.0f %% are idle: make train.accumulate (%d) a multiple or a divisor of their number, "
+            "and keep its product with batching.max_frames.",
+            feed.world.size, 100 * idle, loop.accumulate,
+        )  # fmt: skip
+
+
+def ways_to_less_padding(lengths: Sequence[int], most_frames: int, options: BatchingConfig, seed: int) -> str:
+    """What may be set otherwise, and the padding it would leave.
+
+    Args: lengths of an epoch, and the most that an utterance may have in any, in frames.
+
+    >>> ways_to_less_padding([10, 15, 20, 30] * 9, 33, BatchingConfig(max_frames=160, length_jitter=0.5), 1)
+    'batching.length_jitter=0 leaves 7.5 %, batching.max_frames=80 with twice the train.accumulate leaves 4.3 %'
+    """
+    padding, half = padding_share(plan_batches(lengths, options, seed, 0), lengths), options.max_frames // 2
+    changes: dict[str, dict[str, float]] = {"batching.length_jitter=0": {"length_jitter": 0.0}}
+    if half >= most_frames:
+        changes[f"batching.max_frames={half} with twice the train.accumulate"] = {"max_frames": half}
+    ways = []
+    for words, change in changes.items():
+        left = padding_share(plan_batches(lengths, dataclasses.replace(options, **change), seed, 0), lengths)
+        if left < padding:
+            ways.append(f"{words} leaves {100 * left:.1f} %")
+    return ", ".join(ways) or "more utterances, or fewer very long ones, would leave less"
 
 
 def load(groups: Sequence[Sequence[Sequence[int]]], lengths: Sequence[int], num_processes: int) -> tuple[int, float]:

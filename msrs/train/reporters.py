@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from msrs.errors import DependencyError
-from msrs.files import write_text
+from msrs.errors import DependencyError, TrainingError
+from msrs.files import write_error, write_text
 from msrs.log import LOGGER
 
 
@@ -25,29 +25,45 @@ class Reporter(Protocol):
         """Nothing more will come."""
 
 
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Raises: DataError naming the file where the disk is full; a stream does not say which one it wrote to."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
 class JsonLines:
-    """One JSON object a line. On resuming at an update, later lines of a run that was killed are dropped."""
+    """One JSON object a line. On resuming at an update, later lines of a run that was killed are dropped.
+
+    So is what was seen (`watch`) before the update that now follows, for that comes once more.
+    """
 
     def __init__(self, path: Path, resume_update: int):
         kept = []
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
-                    kept.append(line) if json.loads(line)["num_updates"] <= resume_update else None
+                    values = json.loads(line)
+                    comes_again = values["num_updates"] >= resume_update + (values.get("kind") != "watch")
                 except (ValueError, KeyError):
                     continue  # the half line of a killed run
+                if not comes_again:
+                    kept.append(line)
         write_text(path, "".join(f"{line}\n" for line in kept))
-        self.handle = path.open("a", encoding="utf-8")
+        self.path, self.handle = path, path.open("a", encoding="utf-8")
 
     def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
         """Append a line and hand it to the system."""
-        self.handle.write(json.dumps({"kind": kind, "num_updates": num_updates, **values}) + "\n")
-        self.handle.flush()
+        with _told(self.path):
+            self.handle.write(json.dumps({"kind": kind, "num_updates": num_updates, **values}) + "\n")
+            self.handle.flush()
 
     def close(self) -> None:
         """Close the file."""
-        os.fsync(self.handle.fileno())
-        self.handle.close()
+        with _told(self.path), self.handle:
+            os.fsync(self.handle.fileno())
 
 
 class TensorBoard:
@@ -56,16 +72,19 @@ class TensorBoard:
     def __init__(self, folder: Path, resume_update: int):
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(str(folder), purge_step=resume_update + 1)
+        self.folder = folder
+        with _told(folder):
+            self.writer = SummaryWriter(str(folder), purge_step=resume_update + 1)
 
     def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
         """Add every number under `kind/name`."""
-        for name, value in values.items():
-            if isinstance(value, int | float):
-                self.writer.add_scalar(f"{kind}/{name}", value, num_updates)
-            elif kind == "histogram":
-                for block, bins in value.items():
-                    self._add_histogram(f"{name}/{block}", num_updates, **bins)
+        with _told(self.folder):
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self.writer.add_scalar(f"{kind}/{name}", value, num_updates)
+                elif kind == "histogram":
+                    for block, bins in value.items():
+                        self._add_histogram(f"{name}/{block}", num_updates, **bins)
 
     def _add_histogram(self, tag: str, num_updates: int, low: float, high: float, counts: list[int]) -> None:
         width = (high - low) / len(counts)
@@ -79,7 +98,8 @@ class TensorBoard:
 
     def close(self) -> None:
         """Write out what is pending."""
-        self.writer.close()
+        with _told(self.folder):
+            self.writer.close()
 
 
 class WeightsAndBiases:
@@ -92,7 +112,13 @@ class WeightsAndBiases:
         import wandb
 
         name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-        self.run = wandb.init(project=project, name=folder.name, id=name, dir=str(folder), resume="allow")
+        try:
+            self.run = wandb.init(project=project, name=folder.name, id=name, dir=str(folder), resume="allow")
+        except Exception as error:  # wandb has many, and its own names for them change
+            raise TrainingError(
+                f"train.wandb={project}: Weights & Biases cannot be reached, or does not know you ({error}). Run `wandb login` "
+                f"once, or set WANDB_MODE=offline and send the run later with `wandb sync`, or leave train.wandb out."
+            ) from error
         self.histogram = wandb.Histogram
 
     def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
@@ -120,16 +146,28 @@ def check_wandb(project: str | None) -> None:
 
 @contextlib.contextmanager
 def reporting(exp: Path, resume_update: int, wandb_project: str | None = None) -> Iterator[list[Reporter]]:
-    """All reporters that this installation has, for as long as the context lasts."""
-    reporters: list[Reporter] = [JsonLines(exp / "metrics.jsonl", resume_update)]
+    """All reporters that this installation has, for as long as the context lasts.
+
+    Raises: DataError on a full disk, TrainingError where Weights & Biases does not take the run.
+    """
+    reporters: list[Reporter] = []
     try:
-        reporters.append(TensorBoard(exp / "tensorboard", resume_update))
-    except ImportError:
-        LOGGER.info("TensorBoard is not installed (pip install msrs[tensorboard]); metrics.jsonl holds all numbers.")
-    if wandb_project:
-        reporters.append(WeightsAndBiases(exp, wandb_project))
-    try:
+        reporters.append(JsonLines(exp / "metrics.jsonl", resume_update))
+        try:
+            reporters.append(TensorBoard(exp / "tensorboard", resume_update))
+        except ImportError:
+            LOGGER.info(
+                "TensorBoard is not installed (pip install msrs[tensorboard]); metrics.jsonl holds all numbers."
+            )
+        if wandb_project:
+            reporters.append(WeightsAndBiases(exp, wandb_project))
         yield reporters
-    finally:
+    except BaseException:
         for reporter in reporters:
-            reporter.close()
+            try:
+                reporter.close()
+            except Exception as error:  # what has ended the run is to be told, and not what it has led to
+                LOGGER.warning("%s", error)
+        raise
+    for reporter in reporters:
+        reporter.close()

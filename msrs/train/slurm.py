@@ -1,6 +1,7 @@
 """A training run as a job of a Slurm cluster, by submitit."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from msrs.errors import ConfigError, DependencyError, TrainingError
 from msrs.log import LOGGER
 
 MINUTES = 24 * 60  # where time=MINUTES is not given; the job is put into the queue again when they are over
-MOST_RESTARTS = 1000
+MOST_RESTARTS = 1000  # so often; submitit's own default is 3, and a long run needs more
 
 
 class SlurmJob:
@@ -25,7 +26,7 @@ class SlurmJob:
 
         submitit.helpers.TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         command = [sys.executable, "-m", "msrs.bin.train", *self.words, "--cmd", "local"]
-        if code := subprocess.call(command, cwd=self.folder):
+        if code := subprocess.call(command, cwd=self.folder, preexec_fn=_ignore_time_out):
             raise TrainingError(f"msrs-train ended with exit code {code}; its reason stands above.")
 
     def checkpoint(self):
@@ -48,7 +49,16 @@ def submit(
         import submitit
     except ImportError:
         raise DependencyError("--cmd slurm needs submitit; run: pip install msrs[slurm]") from None
-    executor = submitit.AutoExecutor(folder=exp / "slurm" / "%j", cluster=cluster)
+    errors = submitit.core.utils
+    try:
+        executor = submitit.AutoExecutor(
+            folder=exp / "slurm" / "%j", cluster=cluster, slurm_max_num_timeout=MOST_RESTARTS
+        )
+    except RuntimeError as error:
+        raise DependencyError(
+            f"--cmd slurm: {error} Give the command on a machine of the cluster that has srun and sbatch (a login node), or "
+            f"leave --cmd out to train here."
+        ) from None
     settings = {"slurm_time": MINUTES} | {f"slurm_{key}": value for key, value in map(_parsed, slurm_args)}
     try:
         executor.update_parameters(
@@ -61,9 +71,14 @@ def submit(
             slurm_srun_args=["--kill-on-bad-exit=1"],  # one process that fails ends the others
             **settings,
         )
-    except (NameError, TypeError) as error:
-        raise ConfigError(f"--slurm-args: {error}") from None
-    job = executor.submit(SlurmJob(words, os.getcwd()))
+    except (NameError, TypeError, ValueError, AssertionError) as error:
+        raise ConfigError(f"--slurm-args {' '.join(slurm_args)}: {error}") from None
+    try:
+        job = executor.submit(SlurmJob(words, os.getcwd()))
+    except (errors.FailedJobError, errors.FailedSubmissionError, FileNotFoundError) as error:
+        raise ConfigError(
+            f"--cmd slurm, --slurm-args {' '.join(slurm_args)}: sbatch did not take the job: {' '.join(str(error).split())}"
+        ) from None
     LOGGER.info(
         "job %s: %d x %d processes, %d GPUs a machine; its logs are in %s. It goes on if this command, which waits for "
         "its end, is stopped.",
@@ -71,8 +86,17 @@ def submit(
     )  # fmt: skip
     try:
         job.results()
-    except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError):
+    except (errors.FailedJobError, errors.UncompletedJobError):
         raise TrainingError(f"job {job.job_id} has failed; the reason stands in {job.paths.stdout}.") from None
+
+
+def _ignore_time_out() -> None:
+    """Have msrs-train live through the signal that time is over, which Slurm sends to all processes of the job.
+
+    submitit answers it in the first of them by putting the job into the queue again. If training ended by it in another,
+    that one would fail, and the job with it, perhaps before it is in the queue.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 def _parsed(word: str) -> tuple[str, int | str]:

@@ -23,7 +23,7 @@ from msrs.train import checkpoint
 from msrs.train.announce import announce, hours, live_line, peak_memory_bytes
 from msrs.train.distributed import World
 from msrs.train.ema import RunningMean
-from msrs.train.feed import Feed
+from msrs.train.feed import Feed, lost_workers_told
 from msrs.train.kept import KeptModels
 from msrs.train.nonfinite import stop_on_nonfinite
 from msrs.train.options import TrainConfig
@@ -43,7 +43,7 @@ class Place:
     epoch: int = 0  # the epoch in work, from 0
     batch: int = 0  # batches of it that are done
     update: int = 0  # updates that are done
-    seconds: float = 0.0  # spent in updates, over all restarts
+    seconds: float = 0.0  # of updates and of waiting for their batches, over all restarts
     scores: dict[int, float] = dataclasses.field(default_factory=dict)  # by number of finished epochs
     phase: str = ""  # of the sparse method, when last looked at
     gaps: list[float] = dataclasses.field(default_factory=list)  # vision gap of each validation
@@ -87,12 +87,14 @@ class Trainer:
         self.reporters: list[Reporter] = []
         self.newest: dict[str, float] = {}
         self.frames_done, self.padded_done, self.seconds_done = 0, 0, 0.0  # since this start
-        self.shown = time.monotonic()  # when the last live line was
+        self.shown = self.since = time.monotonic()  # when the last live line was, when the update in work began
+        self.began = self.since, 0  # when training did in this process, and the updates done before it
 
     def describe(self) -> None:
         """Log what is about to happen."""
         announce(self.options, self.model, self.feed, self.total_updates)
 
+    @lost_workers_told()
     def run(self) -> None:
         """Train from the present place to the end."""
         loop, place = self.options.train, self.place
@@ -100,13 +102,16 @@ class Trainer:
         if place.update == 0 and self.sparse.num_prepare_batches:
             batches = self.feed.first_batches(self.sparse.num_prepare_batches)
             self.sparse.prepare(batches, lambda batch: self.model(batch).total)
+        self.began = time.monotonic(), place.update
         while place.epoch < loop.max_epochs:
+            self.since = time.monotonic()
             for update in self.feed.updates(place.epoch, place.batch):
                 place.batch += update.num_batches
                 self.update(update)
                 self.live_line()
                 if place.update % loop.save_every_updates == 0 and not update.is_last:
                     self.save()
+                self.since = time.monotonic()
             place.epoch, place.batch = place.epoch + 1, 0
             self.sparse.end_epoch(place.epoch, self.optimizer)
             self.follow_phase()
@@ -125,7 +130,9 @@ class Trainer:
         if time.monotonic() - self.shown < LINE_SECONDS:
             return
         self.shown = time.monotonic()
-        left = place.seconds / max(1, place.update) * (self.total_updates - place.update)
+        # By the clock on the wall, which validation and checkpoints take their share of.
+        pace = (self.shown - self.began[0]) / max(1, place.update - self.began[1])
+        left = pace * (self.total_updates - place.update)
         speed = self.frames_done / max(1e-9, self.seconds_done)
         padding = 1.0 - self.frames_done / max(1, self.padded_done)
         memory = peak_memory_bytes(self.device)
@@ -134,30 +141,32 @@ class Trainer:
     def update(self, update: Update) -> None:
         """One optimiser step. Raises: TrainingError on a loss or gradient that is not finite."""
         place, step = self.place, self.place.update
-        start = time.perf_counter()
         rate = self.options.optim.lr * rate_share(step, self.options.schedule, self.total_updates)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.sparse.before_forward(step)
         watched = self.options.train.watch_every_updates
         if watched and step % watched == 0 and self.is_looking:
-            paused = time.perf_counter()
+            paused = time.monotonic()
             batches = [part.batch for part in update.parts if part.share.is_counted]
             numbers = watch_update(self.model, batches, self.autocast, self.world, update.parts[0].batch)
             self.report("watch", {"epoch": place.epoch + 1, **numbers})
-            start += time.perf_counter() - paused  # looking on is not training
+            self.since += time.monotonic() - paused  # looking on is not training
         passed = pass_parts(self.model, update, self.world, self.autocast)
         self.sparse.after_backward(step)
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.options.train.clip_norm)))
         if not (math.isfinite(passed.means["loss"]) and math.isfinite(norm)):
-            stop_on_nonfinite(update, passed, norm, step + 1, self.folder, self.world)
+            with self.sparse.applied():
+                stop_on_nonfinite(
+                    self.model, self.autocast, update, passed, norm, step + 1, self.folder, self.world
+                )  # fmt: skip
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.sparse.after_step(step, self.optimizer)
         if self.ema:
             self.ema.update()
         place.update += 1
-        seconds = time.perf_counter() - start
+        seconds = time.monotonic() - self.since
         place.seconds += seconds
         self.newest = passed.means
         self.frames_done += passed.num_frames
@@ -211,7 +220,8 @@ class Trainer:
             if self.world.is_main:
                 save_masks(masks, self.folder.parent / "masks.npz")
                 left = self.kept.forget(masks if self.sparse.phase == SPARSE else None)
-                place.scores = {epoch: place.scores[epoch] for epoch in left}
+                # A run that was killed between two writes may find a model that it has not scored yet.
+                place.scores = {epoch: place.scores[epoch] for epoch in left if epoch in place.scores}
         if self.ema:
             self.ema.follow_phase()
         place.phase = self.sparse.phase

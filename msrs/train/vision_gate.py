@@ -3,7 +3,7 @@
 from msrs.log import LOGGER
 
 LOOKING_NATS = 0.01  # a vision gap below this is none
-VALIDATIONS = 3  # so many in a row
+VALIDATIONS = 3  # so many in a row, or all there were where a run has had fewer
 
 
 def remark_on_blindness(gaps: list[float], done_share: float, gate_share: float, told_tenth: int) -> int:
@@ -13,7 +13,7 @@ def remark_on_blindness(gaps: list[float], done_share: float, gate_share: float,
     which on a remark is due; told_tenth, the tenth of the run in which the last one was made. Returns: that tenth now.
     """
     tenth = int(10 * done_share + 1e-9)
-    is_blind = len(gaps) >= VALIDATIONS and all(gap < LOOKING_NATS for gap in gaps[-VALIDATIONS:])
+    is_blind = bool(gaps) and all(gap < LOOKING_NATS for gap in gaps[-VALIDATIONS:])
     if not is_blind or done_share < gate_share or tenth <= told_tenth:
         return told_tenth
     LOGGER.warning(

@@ -42,7 +42,7 @@ def watch_update(
         num_tokens = int(sum(world.gather(num_tokens)))
         parts += split(company, len(company))[:1] * (max(world.gather(num_own)) - num_own)
     watch = GradientWatch(model)
-    with _unnoticed(model), branch_shares(model) as shares:
+    with unnoticed(model), branch_shares(model) as shares:
         for number, part in enumerate(parts):
             with autocast():
                 losses = model(part)
@@ -56,7 +56,7 @@ def watch_update(
 
 
 @contextlib.contextmanager
-def _unnoticed(model: nn.Module) -> Iterator[None]:
+def unnoticed(model: nn.Module) -> Iterator[None]:
     """Random state and buffers (normalisation statistics) are put back at the end."""
     buffers = {name: copy.deepcopy(buffer) for name, buffer in model.named_buffers()}
     device = next(model.parameters()).device

@@ -3,6 +3,7 @@
 import pytest
 
 from msrs.bin.train import main
+from msrs.errors import DataError, TrainingError
 
 WORDS = ["--config", "c.yaml", "--train", "train", "--dev", "dev", "--tokens", "tokens", "--exp", "exp"]
 
@@ -24,3 +25,59 @@ def test_processes_that_cannot_be(words, told, tmp_path, monkeypatch, log):
     assert main([*WORDS, *words.split()]) == 1
     assert told in log.text
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run msrs-train with a training that does `work(exp)`."""
+    exp = tmp_path / "exp"
+    exp.mkdir()
+    (tmp_path / "c.yaml").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+
+    def call(work):
+        monkeypatch.setattr("msrs.train.experiment.train", lambda *_: work(exp))
+        return main([*WORDS, "--ngpu", "0"]), exp
+
+    return call
+
+
+def test_the_curves_of_a_run_are_drawn_however_it_ends(run, log):
+    def train(exp):
+        (exp / "metrics.jsonl").write_text('{"kind": "train", "num_updates": 1, "loss": 2.0}\n')
+
+    def fail(exp):
+        train(exp)
+        raise TrainingError("update 7: loss nan")
+
+    for work, code in ((train, 0), (fail, 1)):
+        assert run(work)[0] == code
+        picture = run(work)[1] / "curves.png"
+        assert picture.exists()
+        picture.unlink()
+    assert "update 7: loss nan" in log.text
+
+
+@pytest.mark.parametrize("error", [DataError("resume_00000500.pt: the disk is full"), TrainingError("utterances a-11")])
+def test_what_has_ended_a_run_is_told_and_not_that_its_picture_failed(run, log, monkeypatch, error):
+    def fail(exp):
+        (exp / "metrics.jsonl").write_text("{}")
+        raise error
+
+    def no_picture(*_):
+        raise DataError("curves.png: the disk is full")
+
+    monkeypatch.setattr("msrs.report.curves.draw_curves", no_picture)
+    assert run(fail)[0] == 1
+    errors = [record.getMessage() for record in log.records if record.levelname == "ERROR"]
+    assert errors == [str(error)]
+    assert [record.levelname for record in log.records if "curves.png" in record.getMessage()] == ["WARNING"]
+
+
+def test_a_picture_that_fails_alone_is_a_failure(run, log, monkeypatch):
+    def no_picture(*_):
+        raise DataError("curves.png: the disk is full")
+
+    monkeypatch.setattr("msrs.report.curves.draw_curves", no_picture)
+    assert run(lambda exp: (exp / "metrics.jsonl").write_text("{}"))[0] == 1
+    assert "curves.png: the disk is full" in log.text

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from msrs.errors import DataError, DependencyError
+from msrs.errors import DataError, DependencyError, TrainingError
 from msrs.train.reporters import JsonLines, check_wandb, reporting
 
 
@@ -23,6 +23,53 @@ def test_lines_of_a_run_that_was_killed_are_dropped_after_the_place_of_resumptio
     second.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["num_updates"], line["loss"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 2.0)]
+
+
+def test_what_was_seen_before_the_next_update_comes_once(tmp_path):
+    """A `watch` line has the number of the updates before it, so that the resumed run writes the last one again."""
+    path = tmp_path / "metrics.jsonl"
+    order = [("watch", 0), ("train", 1), ("watch", 1), ("train", 2), ("dev", 2), ("watch", 2), ("train", 3)]
+    first = JsonLines(path, 0)
+    for kind, update in order:
+        first.report(kind, update, {})
+    first.close()
+    second = JsonLines(path, 2)
+    for kind, update in order[-2:]:
+        second.report(kind, update, {})
+    second.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["kind"], line["num_updates"]) for line in lines] == order
+
+
+class FullDisk:
+    """A file's handle on a full disk."""
+
+    def __init__(self, handle):
+        self.handle = handle
+
+    def __getattr__(self, name):
+        return getattr(self.handle, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.flush()
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_names_the_file_and_is_not_hidden_by_what_follows(tmp_path, log):
+    with pytest.raises(DataError, match="metrics.jsonl: the disk is full"), reporting(tmp_path, 0) as reporters:
+        reporters[0].handle = FullDisk(reporters[0].handle)
+        reporters[0].report("train", 1, {"loss": 1.0})
+    with pytest.raises(KeyError), reporting(tmp_path, 0) as reporters:
+        reporters[0].handle = FullDisk(reporters[0].handle)
+        raise KeyError("the cause")
+    assert log.text.count("WARNING") == 2
+    with pytest.raises(DataError, match="metrics.jsonl: the disk is full"), reporting(tmp_path, 0) as reporters:
+        reporters[0].handle = FullDisk(reporters[0].handle)
 
 
 def test_a_restart_on_a_full_disk_loses_no_line(tmp_path, monkeypatch):
@@ -56,6 +103,21 @@ def test_weights_and_biases_gets_numbers_and_histograms(tmp_path, monkeypatch):
     counts, edges = seen[2][1]["weights/encoder.blocks.0"]
     assert (counts.tolist(), edges.tolist()) == ([1, 3], [0.0, 0.5, 1.0])
     assert seen[3] == "end"
+
+
+def test_weights_and_biases_without_a_login_is_told_and_the_others_are_closed(tmp_path, monkeypatch):
+    def init(**_):
+        raise ValueError("api_key not configured (no-tty)")
+
+    stand_in = types.ModuleType("wandb")
+    stand_in.init, stand_in.Histogram = init, None
+    monkeypatch.setitem(sys.modules, "wandb", stand_in)
+    closed = []
+    monkeypatch.setattr(JsonLines, "close", lambda self: closed.append(self.handle.close()))
+    told = "api_key not configured.*`wandb login`.*WANDB_MODE=offline"
+    with pytest.raises(TrainingError, match=told), reporting(tmp_path / "run", 0, "lips"):
+        raise AssertionError("not so far")
+    assert closed == [None]
 
 
 def test_weights_and_biases_that_is_not_there_is_told(monkeypatch):

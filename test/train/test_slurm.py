@@ -14,25 +14,34 @@ from msrs.train.checkpoint import load
 from msrs.train.slurm import SlurmJob, submit
 
 
-class FailedJobError(Exception):
+class FailedJobError(RuntimeError):
+    """As submitit's."""
+
+
+class FailedSubmissionError(RuntimeError):
     """As submitit's."""
 
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Takes notes in place of submitit; `stand_in["fails"]` makes the job fail."""
+    """Takes notes in place of submitit; `stand_in["fails"]` makes the job fail, `no srun` and `refused` what comes before."""
     notes = {}
 
     class AutoExecutor:
-        def __init__(self, folder, cluster):
-            notes.update(folder=folder, cluster=cluster)
+        def __init__(self, folder, cluster, **own):
+            if "no srun" in notes:
+                raise RuntimeError('Could not detect "srun", are you indeed on a slurm cluster?')
+            notes.update(folder=folder, cluster=cluster, own=own)
 
         def update_parameters(self, **settings):
             if "slurm_colour" in settings:
                 raise NameError("Unknown argument 'slurm_colour'")
+            int(settings.get("slurm_mem_gb", 0))
             notes["settings"] = settings
 
         def submit(self, job):
+            if "refused" in notes:
+                raise notes["refused"]
             notes["job"] = job
             return self
 
@@ -46,6 +55,9 @@ def stand_in(monkeypatch):
     module = types.ModuleType("submitit")
     module.AutoExecutor = AutoExecutor
     errors = types.SimpleNamespace(FailedJobError=FailedJobError, UncompletedJobError=FailedJobError)
+    errors.FailedSubmissionError = FailedSubmissionError
+    environment = types.SimpleNamespace(export=lambda **settings: None)
+    module.helpers = types.SimpleNamespace(TorchDistributedEnvironment=lambda: environment)
     module.core = types.SimpleNamespace(utils=errors)
     monkeypatch.setitem(sys.modules, "submitit", module)
     return notes
@@ -70,7 +82,15 @@ def test_a_job_without_a_limit_gets_a_day_and_not_submitits_five_minutes(stand_i
     assert stand_in["settings"]["slurm_time"] == 24 * 60
 
 
-@pytest.mark.parametrize(("words", "told"), [(["gpu"], "KEY=VALUE"), (["colour=red"], "slurm_colour")])
+def test_a_job_goes_on_after_more_than_submitits_three_limits(stand_in, tmp_path):
+    submit([], tmp_path, 1, 1, 1, [], "slurm")
+    assert stand_in["own"] == {"slurm_max_num_timeout": 1000}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["gpu"], "KEY=VALUE"), (["colour=red"], "slurm_colour"), (["mem_gb=x"], "--slurm-args mem_gb=x")],
+)
 def test_settings_that_slurm_does_not_know_are_refused(stand_in, tmp_path, words, told):
     with pytest.raises(ConfigError, match=told):
         submit([], tmp_path, 1, 1, 1, words, "slurm")
@@ -80,6 +100,40 @@ def test_a_failed_job_is_a_failure_here(stand_in, tmp_path):
     stand_in["fails"] = True
     with pytest.raises(TrainingError, match="7_0_log.out"):
         submit([], tmp_path, 1, 1, 1, [], "slurm")
+
+
+def test_a_machine_without_slurm_is_told(stand_in, tmp_path):
+    stand_in["no srun"] = True
+    with pytest.raises(DependencyError, match='"srun".*machine of the cluster'):
+        submit([], tmp_path, 1, 1, 1, [], "slurm")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FailedJobError("sbatch: error: invalid partition specified: nosuch"),
+        FailedSubmissionError("sbatch: what it said about nosuch"),
+        FileNotFoundError(2, "No such file or directory", "sbatch"),
+    ],
+)
+def test_what_sbatch_refuses_is_told(stand_in, tmp_path, error):
+    stand_in["refused"] = error
+    with pytest.raises(
+        ConfigError, match="--slurm-args partition=nosuch: sbatch did not take the job: .*(nosuch|'sbatch')"
+    ):
+        submit([], tmp_path, 1, 1, 1, ["partition=nosuch"], "slurm")
+
+
+def test_training_does_not_die_of_the_signal_that_time_is_over(stand_in, tmp_path, monkeypatch):
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nkill -USR2 $$\necho went on > went_on\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    SlurmJob([], str(tmp_path))()
+    assert (tmp_path / "went_on").exists()
+    program.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    with pytest.raises(TrainingError, match="exit code 3"):
+        SlurmJob([], str(tmp_path))()
 
 
 def test_without_submitit_the_remedy_is_told(monkeypatch, tmp_path):

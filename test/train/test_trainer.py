@@ -1,6 +1,7 @@
 """Training: a killed run goes on as if nothing had happened, and what cannot work is refused beforehand."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from msrs import config
 from msrs.data.dataset import UtteranceDataset, collate
 from msrs.errors import ConfigError, DataError, TrainingError
 from msrs.models.recogniser import Recogniser
+from msrs.sparse.mask_file import load_masks
 from msrs.text.tokenizer import Tokenizer
 from msrs.train.checkpoint import load, load_model
 from msrs.train.experiment import train
@@ -78,13 +80,11 @@ def test_means_do_not_mix_masks(dumps, tmp_path):
     assert all(int(name.split("_")[1]) >= first for name in epochs)
 
 
-def test_a_mask_that_moves_to_the_end_gives_the_best_model_alone(dumps, tmp_path):
-    run(dumps, tmp_path, "sparse.type=set", "sparse.interval=2", "sparse.target_density=0.3", "train.select_by=loss")
+def test_a_mean_is_as_sparse_as_the_mask_where_it_moved_till_late(dumps, tmp_path):
+    run(dumps, tmp_path, "sparse.type=set", "sparse.interval=2", "sparse.target_density=0.3")
     state = load(tmp_path / "checkpoints" / "average.pt")["model"]
-    scores = {line["epoch"]: line["loss"] for line in metrics(tmp_path) if line["kind"] == "dev"}
-    best = min(scores, key=lambda epoch: (scores[epoch], -epoch))
-    single = load(tmp_path / "checkpoints" / f"epoch_{best:05d}.pt")["model"]
-    assert all(torch.equal(value, single[name]) for name, value in state.items())
+    masks = load_masks(tmp_path / "masks.npz")
+    assert all(not state[name][~mask].any() for name, mask in masks.items())
 
 
 def test_a_finished_run_is_passed_over(dumps, tmp_path, monkeypatch):
@@ -178,3 +178,42 @@ def test_accumulated_batches_give_the_update_of_one(dumps, tmp_path):
     assert [len(values) for values in norms] == [1, 1]
     # Batch norm sees other batches, so that only the objective's weighting is compared.
     assert norms[0][0] == pytest.approx(norms[1][0], rel=0.1)
+
+
+def test_waiting_for_data_is_training_and_the_time_left_is_that_of_the_wall(dumps, tmp_path, monkeypatch):
+    nap, shown = 0.05, []
+    frames, validated = UtteranceDataset.frames, Trainer.validate
+
+    def slow(self, utt_id):
+        time.sleep(nap)
+        return frames(self, utt_id)
+
+    def slow_validate(self):
+        time.sleep(1.0)
+        validated(self)
+
+    monkeypatch.setattr(UtteranceDataset, "frames", slow)
+    monkeypatch.setattr(Trainer, "validate", slow_validate)
+    monkeypatch.setattr("msrs.train.trainer.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("msrs.train.trainer.live_line", lambda *line: shown.append(line))
+    start = time.monotonic()
+    run(dumps, tmp_path, "train.watch_every_updates=0", "train.cache_megabytes=0")
+    wall = time.monotonic() - start
+    lines = metrics_with_times(tmp_path)
+    seconds = lines[-1]["seconds"]
+    num_frames = sum(line["frames"] for line in lines)
+    assert 3 * 14 * nap <= seconds < wall - 3.0  # validation is not training
+    *_, (_, update, total, _, speed, _, _, left) = shown
+    assert update == total and left == 0.0
+    assert speed == pytest.approx(num_frames / seconds, rel=1e-6)
+    _, update, total, _, _, _, _, left = shown[
+        2 * len(shown) // 3
+    ]  # two of three epochs are over, validation with them
+    pace = left / (total - update)
+    assert pace * update > 2.0 + update / total * 3 * 14 * nap
+
+
+def metrics_with_times(exp):
+    """What was told of each update."""
+    lines = [json.loads(line) for line in (exp / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["kind"] == "train"]

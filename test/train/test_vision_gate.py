@@ -13,7 +13,10 @@ from msrs.train.vision_gate import remark_on_blindness
         ([0.0, 0.0, 0.0], 0.31, 3, 3),  # once in a tenth
         ([0.0, 0.0, 0.0], 0.40, 3, 4),
         ([0.0, 0.0, 0.0], 0.20, -1, -1),  # too early
-        ([0.0, 0.0], 0.9, -1, -1),  # too few
+        ([0.0], 0.5, -1, 5),  # a run of two validations: the second is the end
+        ([0.0, 0.0], 0.9, -1, 9),
+        ([0.0, 0.3], 0.9, -1, -1),
+        ([], 0.9, -1, -1),
         ([0.0, 0.0, 0.02], 0.9, -1, -1),  # it looks
     ],
 )
