@@ -50,6 +50,8 @@ def crop_set(
     if why is None and len(known) == len(plans) and (out / "crop.scp").is_file():
         return
     mark.clear()
+    for leftover in out.rglob(".*.tmp.*"):
+        leftover.unlink(missing_ok=True)  # half written when a run was killed
     (out / "crop.scp").unlink(missing_ok=True)
     if len(known) < len(plans) and why not in (None, "not done before"):
         LOGGER.info("%s: the others are cropped anew (%s)", out, why)

@@ -101,9 +101,11 @@ def test_second_run_does_nothing_and_a_broken_one_only_the_rest(corpus, tmp_path
     journal = out / ".crop.jsonl"
     lines = [line for line in journal.read_text().splitlines() if '"s2-a"' not in line]
     journal.write_text("\n".join(lines) + '\n{"recording": "s2-a", "dig')  # the machine went down here
+    (out / "video/s1/.s1-b.99.tmp.mp4").write_bytes(b"half")
     crop_set(data, out, options)
     assert done == ["s1-b", "s2-a"]
     assert contents(out) == whole
+    assert not (out / "video/s1/.s1-b.99.tmp.mp4").exists()
 
 
 def test_stopped_run_leaves_no_list_and_goes_on(corpus, tmp_path, done, monkeypatch):
