@@ -39,6 +39,7 @@ option snr-db word "-5 0 5 10 15 20" "levels of that noise in decibels, in one w
 option babble-from word "" "set whose utterances make the babble (where empty: the set that is decoded)"
 option streams word "" "stage 5: what an audio-visual model reads, such as \"audiovisual video audio\"; each is decoded and scored"
 option init word "" "stage 4: experiments or checkpoints whose weights a new run begins with, in one word"
+flag from-scratch "stage 4: begin anew where a run has begun already; that one is set aside as EXP.old1"
 option tag word "" "name of the experiment (where empty: <train-config>_<modality>)"
 option dumpdir word dump "folder of what stages 1 and 2 write"
 option expdir word exp "folder of the experiments"
@@ -215,6 +216,7 @@ if begin 4 train; then
     if [[ $num_nodes -gt 1 ]]; then words+=(--num-nodes "$num_nodes"); fi
     if [[ $shard == true ]]; then words+=(--shard); fi
     if [[ $cmd != local ]]; then words+=(--cmd "$cmd"); fi
+    if [[ $from_scratch == true ]]; then words+=(--from-scratch); fi
     if [[ -n $init ]]; then
         read -ra more <<<"$init"
         words+=(--init "${more[@]}")

@@ -11,6 +11,8 @@ from pathlib import Path
 from msrs.command import CommandParser, run_command
 from msrs.log import LOGGER
 
+FROM_SCRATCH = "--from-scratch"
+
 
 def parser() -> CommandParser:
     """The options of msrs-train."""
@@ -23,7 +25,13 @@ def parser() -> CommandParser:
     options.add_argument("--modality", choices=("video", "audio", "audiovisual"), help="overrides the configuration's")
     options.add_argument("--seed", type=int, help="overrides the configuration's")
     options.add_argument("--train-args", nargs="*", default=[], metavar="KEY=VALUE", help='"optim.lr=3e-4"')
-    options.add_argument(
+    beginning = options.add_mutually_exclusive_group()
+    beginning.add_argument(
+        FROM_SCRATCH,
+        action="store_true",
+        help="begin anew where a run has begun already, which is set aside as EXP.old1; left out: go on with it",
+    )
+    beginning.add_argument(
         "--init",
         nargs="+",
         default=[],
@@ -56,6 +64,10 @@ def work(options: argparse.Namespace, words: Sequence[str]) -> None:
             raise ConfigError(f"--{name.replace('_', '-')} {value}: expected {least} or more.")
     if options.ngpu and options.processes:
         raise ConfigError("--processes is for machines without GPUs (--ngpu 0); with GPUs there is one process a GPU.")
+    if options.from_scratch:
+        begin_anew(options)
+        # Not for who starts it again: processes, a job that was put into the queue once more.
+        words = [word for word in words if word != FROM_SCRATCH]
     if options.cmd == "slurm":
         from msrs.train.slurm import submit
 
@@ -76,6 +88,24 @@ def work(options: argparse.Namespace, words: Sequence[str]) -> None:
         launch(words, num_processes, options.num_nodes, options.rendezvous)
         return
     train_here(options, ngpu > 0)
+
+
+def begin_anew(options: argparse.Namespace) -> None:
+    """Set aside the run that is in the folder, once the configuration is known to be a right one.
+
+    Raises: ConfigError where others would do so at the same time.
+    """
+    from msrs.errors import ConfigError
+    from msrs.train.distributed import is_worker
+    from msrs.train.set_aside import set_aside
+
+    if is_worker() or (options.num_nodes > 1 and options.cmd == "local"):
+        raise ConfigError(
+            f"{FROM_SCRATCH} is for a command that is given once; this one is given in several places. Rename "
+            f"{options.exp} by hand, and leave {FROM_SCRATCH} out."
+        )
+    load_settings(options)
+    set_aside(options.exp)
 
 
 def gpus_of(options: argparse.Namespace) -> int:
@@ -99,17 +129,13 @@ def gpus_of(options: argparse.Namespace) -> int:
 
 def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
     """Load the configuration and train, alone or as one of several processes."""
-    from msrs import config
     from msrs.memory import keep_freed_memory
     from msrs.train.distributed import joined_world
     from msrs.train.experiment import train
-    from msrs.train.options import TrainConfig
 
     if not use_gpu:
         keep_freed_memory()
-    words = [word for group in options.train_args for word in group.split()]
-    words += [f"{key}={value}" for key in ("modality", "seed") if (value := getattr(options, key)) is not None]
-    settings = config.load(TrainConfig, options.config, words)
+    settings = load_settings(options)
     with joined_world(use_gpu, options.shard) as (world, device):
         folders = (options.train, options.dev, options.tokens, options.exp)
         try:
@@ -123,6 +149,16 @@ def train_here(options: argparse.Namespace, use_gpu: bool) -> None:
             raise
         if world.is_main:
             draw(options.exp)
+
+
+def load_settings(options: argparse.Namespace):
+    """The run's complete configuration. Raises: ConfigError."""
+    from msrs import config
+    from msrs.train.options import TrainConfig
+
+    words = [word for group in options.train_args for word in group.split()]
+    words += [f"{key}={value}" for key in ("modality", "seed") if (value := getattr(options, key)) is not None]
+    return config.load(TrainConfig, options.config, words)
 
 
 def draw(exp: Path) -> None:

@@ -31,7 +31,7 @@ def test_processes_that_cannot_be(words, told, tmp_path, monkeypatch, log):
 def run(tmp_path, monkeypatch):
     """Run msrs-train with a training that does `work(exp)`."""
     exp = tmp_path / "exp"
-    exp.mkdir()
+    (exp / "checkpoints").mkdir(parents=True)
     (tmp_path / "c.yaml").write_text("{}")
     monkeypatch.chdir(tmp_path)
 
@@ -81,3 +81,28 @@ def test_a_picture_that_fails_alone_is_a_failure(run, log, monkeypatch):
     monkeypatch.setattr("msrs.report.curves.draw_curves", no_picture)
     assert run(lambda exp: (exp / "metrics.jsonl").write_text("{}"))[0] == 1
     assert "curves.png: the disk is full" in log.text
+
+
+def test_from_scratch_sets_the_run_aside_once_and_only_where_the_command_is_right(run, log, monkeypatch):
+    seen = []
+    words = [*WORDS, "--ngpu", "0", "--from-scratch"]
+    exp = run(lambda exp: (exp / "checkpoints/average.pt").write_text("one"))[1]
+    assert main([*words, "--train-args", "optim.lrr=1"]) == 1  # a slip of the pen moves nothing
+    assert (exp / "checkpoints/average.pt").exists()
+    monkeypatch.setattr("msrs.train.launch.launch", lambda words, *_: seen.append(words))
+    assert main([*words, "--processes", "2"]) == 0
+    assert "--from-scratch" not in seen[0]
+    assert seen[0][: len(WORDS)] == WORDS
+    assert (exp.with_name("exp.old1") / "checkpoints/average.pt").read_text() == "one"
+    with pytest.raises(SystemExit):
+        main([*words, "--init", "x"])
+
+
+@pytest.mark.parametrize("others", [["--num-nodes", "2", "--rendezvous", "a:1"], {"RANK": "0", "WORLD_SIZE": "2"}])
+def test_from_scratch_is_for_a_command_that_is_given_once(run, log, monkeypatch, others):
+    exp = run(lambda exp: (exp / "checkpoints/average.pt").write_text("one"))[1]
+    for name, value in others.items() if isinstance(others, dict) else ():
+        monkeypatch.setenv(name, value)
+    assert main([*WORDS, "--from-scratch", *(others if isinstance(others, list) else ())]) == 1
+    assert "Rename exp by hand, and leave --from-scratch out" in log.text
+    assert (exp / "checkpoints/average.pt").exists()

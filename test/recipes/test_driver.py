@@ -130,6 +130,8 @@ def test_training_in_several_processes_or_on_a_cluster(recipe):
     assert recipe.calls[3].endswith("[--modality] [audiovisual] [--ngpu] [0] [--processes] [2]")
     recipe.run("--stage", "4", "--stop-stage", "4", "--ngpu", "8", "--shard")
     assert recipe.calls[4].endswith("[--ngpu] [8] [--shard]")
+    recipe.run("--stage", "4", "--stop-stage", "4", "--from-scratch")
+    assert recipe.calls[5].endswith("[--from-scratch]")
 
 
 def test_noise_is_decoded_and_scored_level_by_level(recipe):
