@@ -19,6 +19,7 @@ from msrs.files import read_lines
 
 T = TypeVar("T")
 FREE = "free"
+_KEY, _SPACED = re.compile(r"([{,]\w+):(?=\S)"), r"\1: "
 # An option that changes nothing of what is computed, or only how fast: `num_workers: Free[int] = 0`. See `fixed`.
 Free = Annotated[T, FREE]
 
@@ -108,6 +109,9 @@ def _index(node: yaml.Node, prefix: str, document: Document) -> None:
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     """The document with `path.to.key=value` words laid over it; values are read as YAML.
 
+    Words are cut at spaces where they are typed, so that `sparse={type:msrs,epochs:2}` means what it says here, though
+    YAML wants a space behind a colon.
+
     Raises: ConfigError where a word has no `=`, or a path leads through something that is not a mapping.
     """
     result = Document(_copy(document.values), dict(document.lines), document.source)
@@ -116,6 +120,8 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
         where = f"override {word!r}"
         if not equals or not path:
             raise ConfigError(f"{where}: expected path.to.key=value, for example optim.lr=3e-4.")
+        if text.startswith("{"):
+            text = _KEY.sub(_SPACED, text)
         value = parse_document(f"value: {text}", where).values["value"]
         *parents, key = path.split(".")
         target = result.values

@@ -94,6 +94,16 @@ def test_another_type_drops_the_keys_of_the_one_before():
     assert changed.encoder == Recurrent.Config(size=9)
 
 
+@pytest.mark.parametrize(
+    "word", ["encoder={type:recurrent,size:9}", '{"type":"recurrent","size":9}', "{type: recurrent, size: 9}"]
+)
+def test_a_group_may_be_overridden_in_one_word_without_spaces(word):
+    word = word if word.startswith("encoder") else f"encoder={word}"
+    assert build(Model, apply_overrides(parse_document("lr: 1", "x"), [word])).encoder == Recurrent.Config(size=9)
+    names = build(Model, apply_overrides(parse_document("lr: 1", "x"), ["names=[a:b,http://c]"])).names
+    assert names == ("a:b", "http://c")
+
+
 def test_a_configuration_survives_writing_and_reading(tmp_path):
     before = Model(encoder=Recurrent.Config(size=3), lr=1e-5, names=("a", "ü"))
     path = tmp_path / "config.yaml"
