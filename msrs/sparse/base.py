@@ -31,9 +31,10 @@ from msrs.config import config
 from msrs.errors import TrainingError
 from msrs.log import LOGGER
 from msrs.shards import count_true
+from msrs.sparse.packed import PackedMasks
 from msrs.sparse.selection import BLOCKS, choose_parameters
 from msrs.sparse.stats import count_masks, shares_by_part
-from msrs.sparse.zeros import Swap, mask_gradients, mask_moments, mask_weights
+from msrs.sparse.zeros import Swap, fold, keeps_zeros, mask_gradients, mask_moments, mask_weights
 
 SEARCH, SPARSE, DENSE = "search", "sparse", "dense"
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
@@ -74,7 +75,8 @@ class SparseMethod:
         self.step = 0
         self.flips = 0.0  # share of the mask that flipped in the last epoch
         self.flipped: dict[str, int] = {}  # the same as counts, by name
-        self._previous: dict[str, Tensor] = {}
+        self._previous = PackedMasks({})  # of the epoch's start, during the search
+        self._found = PackedMasks({})  # the last one of the search, after a dense finish
         self._has_begun = False
         self._ends_now = False  # the phase ended in the epoch that is going on
         self._has_just_ended = False  # it did in the last one
@@ -97,7 +99,7 @@ class SparseMethod:
         self.num_steps = min(max(self.num_steps, 1), total_steps)
         self.phase = SEARCH
         with torch.no_grad():
-            self.mask = {name: torch.ones_like(p, dtype=torch.bool) for name, p in self.params.items()}
+            self.mask = {name: fold(torch.ones_like(p, dtype=torch.bool)) for name, p in self.params.items()}
             self.start(model)
         self._has_begun = False
 
@@ -111,7 +113,7 @@ class SparseMethod:
             with torch.no_grad():
                 if not self._has_begun:
                     self.begin()
-                    self._previous = {name: m.clone() for name, m in self.masks().items()}
+                    self._previous = PackedMasks(self.masks())
                     self._has_begun = True
                 self.show(step)
 
@@ -131,7 +133,7 @@ class SparseMethod:
                 self.update(step, optimizer)
                 if self.phase == SEARCH and step + 1 >= self.num_steps:
                     self.finish(optimizer)
-            elif self.phase == SPARSE:
+            elif self.phase == SPARSE and not keeps_zeros(optimizer):
                 mask_weights(self.params, self.mask)
 
     def end_epoch(self, epoch: int, optimizer: Optimizer | None) -> None:
@@ -142,36 +144,42 @@ class SparseMethod:
                 self.count_flips(masks)
                 self.judge_epoch(epoch, optimizer)
                 if self.phase == SEARCH:
-                    self._previous = {name: m.clone() for name, m in masks.items()}
+                    self._previous = PackedMasks(masks)
         elif not self._ends_now:
             self.flips, self.flipped = 0.0, {}
         self._has_just_ended, self._ends_now = self._ends_now, False
 
     def count_flips(self, masks: dict[str, Tensor]) -> None:
         """Compare masks with those at the epoch's start."""
-        self.flipped = {n: count_true(masks[n] != before) for n, before in self._previous.items()}
+        self.flipped = {n: count_true(masks[n] != self._previous.unpack(n, masks[n])) for n in self._previous.bits}
         self.flips = sum(self.flipped.values()) / max(sum(m.numel() for m in masks.values()), 1)
 
     def finish(self, optimizer: Optimizer | None) -> None:
         """End the phase: masked weights become exactly zero, with their moments; then `config.finish` says what is free."""
         with torch.no_grad():
             self.before_finish()
-            self.mask = {name: m.clone() for name, m in self.masks().items()}
+            self.mask = dict(self.masks())
             self.release()
             mask_weights(self.params, self.mask)
             mask_moments(optimizer, self.params, self.mask)
             self.count_flips(self.mask)
         self._ends_now = True
-        self.phase = DENSE if self.config.finish == "dense" else SPARSE
-        self._previous = {}
+        self._previous = PackedMasks({})
+        self.settle(DENSE if self.config.finish == "dense" else SPARSE)
         LOGGER.info(
             "The mask phase of %s ends after step %d at density %.4f; from here the model is %s.",
             self.config.type, self.step + 1, self.density(), self.phase,
         )  # fmt: skip
 
+    def settle(self, phase: str) -> None:
+        """What follows the search begins; of a mask that acts no more its bits are enough."""
+        self.phase = phase
+        if phase == DENSE:
+            self._found, self.mask = PackedMasks(self.mask), {}
+
     def masks(self) -> dict[str, Tensor]:
         """Name -> bool tensor, True where a weight stays: the mask now, or after the phase the one that it found."""
-        return self.mask
+        return self.mask or {name: self._found.unpack(name, self.params[name]) for name in self._found.bits}
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -215,6 +223,7 @@ class SparseMethod:
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs, as tensors and plain values."""
+        masks = self.masks()
         return {
             "type": self.config.type,
             "phase": self.phase,
@@ -224,8 +233,8 @@ class SparseMethod:
             "has_begun": self._has_begun,
             "ends_now": self._ends_now,
             "has_just_ended": self._has_just_ended,
-            "mask": dict(self.mask),
-            "previous": dict(self._previous),
+            "mask": dict(self.mask if self.phase == SEARCH else masks),
+            "previous": {name: self._previous.unpack(name, masks[name]) for name in self._previous.bits},
             "search": self.search_state() if self.phase == SEARCH else {},
         }
 
@@ -241,11 +250,12 @@ class SparseMethod:
         self.flipped = dict(state.get("flipped", {}))  # older checkpoints lack it and the next two
         self._ends_now, self._has_just_ended = state.get("ends_now", False), state.get("has_just_ended", False)
         self.mask = self.to_devices(state["mask"])
-        self._previous = self.to_devices(state["previous"])
+        self._previous = PackedMasks(self.to_devices(state["previous"]))
         if self.phase == SEARCH:
             self.load_search_state(state["search"])
         else:
             self.release()
+            self.settle(self.phase)
 
     # What a method writes.
 
@@ -285,7 +295,7 @@ class SparseMethod:
         unknown = sorted(set(tensors) - set(self.params))
         if unknown:
             raise TrainingError(f"The checkpoint masks {unknown[0]}, which this model does not mask.")
-        return {name: value.to(self.params[name].device, copy=True) for name, value in tensors.items()}
+        return {name: fold(value.to(self.params[name].device, copy=True)) for name, value in tensors.items()}
 
 
 class NoSparsity(SparseMethod):

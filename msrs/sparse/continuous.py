@@ -7,6 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from msrs.config import config
+from msrs.errors import ConfigError
 from msrs.sparse.base import Count, Positive, Share
 from msrs.sparse.msrs import Msrs
 from msrs.sparse.schedules import Temperature
@@ -41,7 +42,12 @@ class ContinuousSparsification(Msrs):
         rounds: Count = 1  # the phase is cut into as many parts of equal length
 
     def start(self, model: nn.Module) -> None:
-        """Make the logits; those at 0 are kept."""
+        """Make the logits; those at 0 are kept. Raises: ConfigError where there are more rounds than steps."""
+        if self.config.rounds > self.num_steps:
+            raise ConfigError(
+                f"sparse.rounds: {self.config.rounds} rounds do not fit into a phase of {self.num_steps} steps; take fewer "
+                "rounds or a longer phase (sparse.epochs, sparse.steps)."
+            )
         super().start(model)
         for gate in self.logits.gates.values():
             gate.keeps_zero = True
@@ -69,6 +75,11 @@ class ContinuousSparsification(Msrs):
             for gate in self.logits.gates.values():
                 gate.phi.data.mul_(self.temperatures(step)[0]).clamp_(max=self.config.phi_start)
             self.logits.guard()
+
+    def judge_epoch(self, epoch: int, optimizer: Optimizer | None) -> None:
+        """In the last round alone: a round starts from logits that no ticket has."""
+        if self.step >= self.round_steps() * (self.config.rounds - 1):
+            super().judge_epoch(epoch, optimizer)
 
     def before_finish(self) -> None:
         """The ticket is 1[s > 0]."""

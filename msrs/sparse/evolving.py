@@ -3,9 +3,10 @@
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from msrs.config import config
+from msrs.log import LOGGER
 from msrs.sparse.base import Count, Share
 from msrs.sparse.densities import Distribution
 from msrs.sparse.masked import MaskedMethod, replace
@@ -40,6 +41,15 @@ class Rigl(MaskedMethod):
     def first_mask(self) -> dict[str, Tensor]:
         """Random, exact counts."""
         return random_mask(self, self.config.target_density, self.config.distribution)
+
+    def start(self, model: nn.Module) -> None:
+        """Tell where no update fits into the phase: it is then a static mask under another name."""
+        if self.interval() >= self.config.end * self.num_steps:
+            LOGGER.warning(
+                "sparse.interval: the mask of %s never moves: its first update would be at step %d of a phase of %d steps, "
+                "and sparse.end, %g, stops them at that share of it; take a smaller interval or a longer phase.",
+                self.config.type, self.interval(), self.num_steps, self.config.end,
+            )  # fmt: skip
 
     def interval(self) -> int:
         """Steps between two updates."""

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from msrs.errors import ConfigError
-from msrs.shards import count_true, part_like, whole
+from msrs.shards import count_true, own_part, part_like, whole
 from msrs.sparse.ranking import keep_largest
+from msrs.sparse.zeros import factor
 
 
 def soft_mask(phi: Tensor, temperature: float, out: Tensor | None = None) -> Tensor:
@@ -59,7 +60,6 @@ class WeightGate:
 
     def __init__(self, name: str, theta: Tensor, phi_start: float):
         self.phi = torch.nn.Parameter(self.start_logits(theta, phi_start), requires_grad=False)
-        self.effective: Tensor | None = None
 
     def start_logits(self, theta: Tensor, phi_start: float) -> Tensor:
         """The logits at step 0, float32."""
@@ -74,16 +74,14 @@ class WeightGate:
         return values
 
     def forward_mask(self, l_f: float) -> Tensor:
-        """m_f over the logits, float32."""
-        return soft_mask(self.phi.data, l_f)
+        """m_f over the logits that this process holds, float32."""
+        return soft_mask(own_part(self.phi.data), l_f)
 
     def write(self, theta: Tensor, l_f: float, scale: float) -> Tensor:
-        """w~ in a buffer of the gate's own, in theta's type."""
-        if self.effective is None:
-            self.effective = torch.empty_like(theta)
-        mask = self.forward_mask(l_f)
-        torch.mul(theta, self.spread(mask if scale == 1.0 else mask.mul_(scale)), out=self.effective)
-        return self.effective
+        """w~ in theta's type, of what this process holds; the gate does not keep it."""
+        mask, theta = self.forward_mask(l_f), own_part(theta)
+        mask = self.spread(mask if scale == 1.0 else mask.mul_(scale))
+        return torch.mul(theta, mask, out=torch.empty_like(theta))
 
     def read(self, gradient: Tensor, theta: Tensor, l_b: float, scale: float, strength: Tensor, linear: bool) -> None:
         """phi.grad from G = dL/dw~."""
@@ -93,7 +91,7 @@ class WeightGate:
     def mask_gradient(self, gradient: Tensor, l_f: float, scale: float) -> None:
         """G <- G m_f / c, that is dL/dtheta, in place."""
         mask = self.forward_mask(l_f)
-        gradient.mul_(self.spread(mask if scale == 1.0 else mask.mul_(scale)))
+        own_part(gradient).mul_(self.spread(mask if scale == 1.0 else mask.mul_(scale)))
 
     def kept(self) -> Tensor:
         """1[phi > 0] over the logits, bool; 1[phi >= 0] where the gate keeps zero."""
@@ -118,6 +116,7 @@ class PairGate(WeightGate):
     def __init__(self, name: str, theta: Tensor, phi_start: float):
         check_two_of_four(name, theta)
         super().__init__(name, theta, phi_start)
+        self.shown: Tensor | None = None
 
     def start_logits(self, theta: Tensor, phi_start: float) -> Tensor:
         """Proportional to the weights' size, at most `phi_start`: the first mask is that of the magnitudes."""
@@ -127,13 +126,12 @@ class PairGate(WeightGate):
     def write(self, theta: Tensor, l_f: float, scale: float) -> Tensor:
         """w~ by the hard mask, which is kept for the gradient."""
         self.shown = self.binary()
-        if self.effective is None:
-            self.effective = torch.empty_like(theta)
-        return torch.mul(theta, self.shown, out=self.effective)
+        return theta * factor(self.shown)
 
     def mask_gradient(self, gradient: Tensor, l_f: float, scale: float) -> None:
-        """G <- G * mask."""
-        gradient.mul_(self.shown)
+        """G <- G * mask, which is let go."""
+        gradient.mul_(factor(self.shown))
+        self.shown = None
 
     def binary(self) -> Tensor:
         """The 2:4 mask of the logits, bool."""

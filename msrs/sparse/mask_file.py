@@ -1,5 +1,6 @@
 """A mask on disk: what a run found, for the runs that are to be compared with it."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def load_masks(path: str | Path) -> dict[str, Tensor]:
                 name: np.unpackbits(file[f"bits/{name}"], count=int(np.prod(shape))).reshape(shape).astype(bool)
                 for name, shape in shapes.items()
             }
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ConfigError(f"sparse.masks: {path} is not a mask file ({error}); a finished run writes one.") from None
     if not masks:
         raise ConfigError(f"sparse.masks: {path} holds no mask.")

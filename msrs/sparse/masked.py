@@ -9,11 +9,11 @@ from torch.optim import Optimizer
 from msrs.shards import part_like
 from msrs.sparse.base import SparseMethod
 from msrs.sparse.ranking import keep_largest
-from msrs.sparse.zeros import mask_gradients, mask_moments, mask_weights
+from msrs.sparse.zeros import keeps_zeros, mask_gradients, mask_moments, mask_weights
 
 
 class MaskedMethod(SparseMethod):
-    """theta <- theta * mask after every step; `moves_at` tells the steps after which `move` gives another mask.
+    """theta stays theta * mask after every step; `moves_at` tells the steps after which `move` gives another mask.
 
     The gradient of a masked weight is computed all the same (it is dL/dw~, free with a dense forward pass), kept
     aside at the steps at which the mask moves, and zero for the optimiser. Entries that leave lose their moments,
@@ -52,7 +52,8 @@ class MaskedMethod(SparseMethod):
 
     def update(self, step: int, optimizer: Optimizer | None) -> None:
         """Hold the zeros, or move the mask."""
-        mask_weights(self.params, self.mask)
+        if not keeps_zeros(optimizer):
+            mask_weights(self.params, self.mask)
         if not self.moves_at(step):
             return
         before = self.mask

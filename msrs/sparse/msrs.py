@@ -94,17 +94,22 @@ class Msrs(SparseMethod):
 
     @property
     def works_on_parts(self) -> bool:
-        """Where a logit decides about one weight; ranks and quantiles put a tensor together, one at a time."""
-        return self.config.granularity == "weight"
+        """All but 2:4; ranks and quantiles put a tensor together, one at a time, units the sums over their columns."""
+        return self.config.granularity != "2:4"
 
     def start(self, model: nn.Module) -> None:
-        """Make the logits and their optimiser."""
-        config = self.config
+        """Make the logits and their optimiser; from them the mask is read."""
+        config, self.mask = self.config, {}
         value = 0.0 if config.granularity == "2:4" else config.strength  # 2:4 has its density already
         calibration = min(config.calibration_steps, max(self.num_steps // 10, 1))
         strength = Strength(
             value, config.target_density, calibration, config.steering_rate, config.strength_per_tensor
         )  # fmt: skip
+        if strength.num_steps >= self.num_steps and config.phi_start <= 0:
+            raise ConfigError(
+                "sparse.steps: a mask phase of 1 step ends before a logit has moved, for it goes to the calibration, and "
+                f"logits that start at {config.phi_start:g} keep no weight; take a longer phase or a number for strength."
+            )
         moving = (self.num_steps - strength.num_steps) / (2 if config.update == "alternate" else 1)
         self.logits = Logits(
             self.make_gates(model), strength, config.phi_optimizer, config.phi_lr or config.phi_travel / max(moving, 1),
@@ -116,7 +121,6 @@ class Msrs(SparseMethod):
         if self.config.granularity == "neuron":
             gates = make_unit_gates(model, self.params, self.config.phi_start)
             self.params = {name: self.params[name] for name in gates}
-            self.mask = {name: self.mask[name] for name in gates}
             return gates
         kind = PairGate if self.config.granularity == "2:4" else WeightGate
         return {name: kind(name, parameter.data, self.config.phi_start) for name, parameter in self.params.items()}
@@ -185,7 +189,7 @@ class Msrs(SparseMethod):
     def masks(self) -> dict[str, Tensor]:
         """1[phi > 0] during the search."""
         if self.logits is None:
-            return self.mask
+            return super().masks()
         return {name: gate.binary() for name, gate in self.logits.gates.items()}
 
     def mask_logits(self) -> dict[str, Tensor]:
@@ -218,5 +222,6 @@ class Msrs(SparseMethod):
 
     def load_search_state(self, state: dict[str, Any]) -> None:
         """Counterpart of `search_state`."""
+        self.mask = {}  # older checkpoints have one
         self.logits.load_state_dict(state["logits"])
         self.has_moved = state["has_moved"]

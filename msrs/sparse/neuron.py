@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from msrs.errors import ConfigError
+from msrs.shards import whole
 from msrs.sparse.gates import WeightGate
 from msrs.sparse.units import UnitGroup, find_units, spread_columns, sum_columns
 
@@ -28,12 +29,12 @@ class UnitGate(WeightGate):
         return spread_columns(mask, self.group.width, len(self.shape))
 
     def gather(self, values: Tensor) -> Tensor:
-        """Summed over the unit's columns."""
-        return sum_columns(values, self.group.width)
+        """Summed over the unit's columns, and over the rows that other processes hold."""
+        return whole(sum_columns(values, self.group.width))
 
     def binary(self) -> Tensor:
-        """`kept` over the matrix, bool."""
-        return super().binary().expand(self.shape).clone()
+        """`kept` over the matrix, bool; one row that stands for all."""
+        return super().binary().expand(self.shape)
 
     def keep_at_least(self, share: float, margin: float, floor: float = 0.0) -> None:
         """At least one unit stays."""

@@ -3,9 +3,10 @@
 import math
 from typing import Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from msrs.config import config
+from msrs.errors import ConfigError
 from msrs.sparse.base import Count, Share
 from msrs.sparse.densities import count_kept
 from msrs.sparse.masked import MaskedMethod, replace
@@ -33,12 +34,19 @@ class GradualPruning(MaskedMethod):
         interval: Count = 200  # steps between two prunings; less where 20 would not fit
         scope: Literal["global", "layer"] = "global"  # rank all tensors together, or prune each to the same density
 
+    def start(self, model: nn.Module) -> None:
+        """Check the order. Raises: ConfigError where the last pruning would come before the first."""
+        if self.config.start > self.config.end:
+            raise ConfigError(
+                f"sparse.start: {self.config.start:g} is after sparse.end, {self.config.end:g}; prune from start to end."
+            )
+
     def times(self) -> tuple[int, int, int]:
         """(first step, interval, number of prunings after the first)."""
-        first, last = int(self.config.start * self.num_steps), int(self.config.end * self.num_steps)
-        last = min(last, self.num_steps - 1)
+        shares = self.config.start, self.config.end
+        first, last = (min(int(share * self.num_steps), self.num_steps - 1) for share in shares)
         interval = min(self.config.interval, max(1, (last - first) // 20))
-        return first, interval, max(1, (last - first) // interval)
+        return first, interval, (last - first) // interval
 
     def moves_at(self, step: int) -> bool:
         """At the prunings."""
@@ -48,7 +56,7 @@ class GradualPruning(MaskedMethod):
     def density_at(self, step: int) -> float:
         """Density that the pruning at a step leaves."""
         first, interval, count = self.times()
-        share = (step - first) / (count * interval)
+        share = (step - first) / (count * interval) if count else 1.0
         return cubic_density(self.config.start_density, self.config.target_density, share)
 
     def move(self, step: int, dense: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 from msrs.config import config
 from msrs.sparse.base import Share, SparseMethod
 from msrs.sparse.gates import check_two_of_four, two_of_four
-from msrs.sparse.zeros import mask_gradients, mask_moments, mask_weights
+from msrs.sparse.zeros import factor, mask_gradients, mask_moments, mask_weights
 
 
 class TwoFour(SparseMethod):
@@ -52,10 +52,10 @@ class TwoFour(SparseMethod):
         if not self.is_masking(step):
             return
         is_first = step - 1 < self.config.start * self.num_steps
-        if self.config.choose == "always" or is_first:
+        if self.config.choose == "always" or (is_first and is_training):  # evaluation may be of a running mean
             self.choose_mask()
         for name, parameter in self.params.items():
-            self.swap.put(name, parameter, parameter.data * self.mask[name])
+            self.swap.put(name, parameter, parameter.data * factor(self.mask[name]))
 
     def read_gradients(self, step: int) -> None:
         """Straight through, with the pull; or masked."""
@@ -66,7 +66,7 @@ class TwoFour(SparseMethod):
             return
         for name, parameter in self.params.items():
             if parameter.grad is not None:
-                parameter.grad.add_(parameter.data * ~self.mask[name], alpha=self.config.decay)
+                parameter.grad.add_(parameter.data * factor(~self.mask[name]), alpha=self.config.decay)
 
     def update(self, step: int, optimizer: Optimizer | None) -> None:
         """A mask chosen once holds its zeros."""

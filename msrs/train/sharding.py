@@ -38,7 +38,7 @@ def check_shardable(options: TrainConfig, world: World) -> None:
         raise ConfigError(
             f"--shard: the sparse method {options.sparse.type}, as it is set, works on whole tensors, of which a process "
             f"here holds a part. Leave --shard out (model.encoder.checkpoint=true and a smaller batching.max_frames save "
-            f"memory too), or take another method: none, msrs and continuous with a logit a weight, static, "
+            f"memory too), or take another method: none, msrs and continuous but for 2:4, static, "
             f"control_shrink, or control_mask with the mask that a run without --shard has found."
         )
     if torch.__version__ < OLDEST_TORCH:

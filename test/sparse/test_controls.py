@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -99,7 +100,11 @@ def test_mask_files_round_trip_and_say_what_does_not_fit(make_tagger, make_metho
     assert masks.keys() == again.keys()
     assert all(again[n].equal(m) and again[n].dtype == torch.bool for n, m in masks.items())
     (tmp_path / "text.npz").write_text("no")
-    for name in ("absent.npz", "text.npz"):
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "m.npz").read_bytes()[:-30])
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    np.savez(tmp_path / "shape.npz", **{"bits/a": np.zeros(4, np.uint8), "shape/a": np.array([1.5])})
+    for name in ("absent.npz", "text.npz", "cut.npz", "empty.npz", "array.npy", "shape.npz"):
         with pytest.raises(ConfigError, match=name):
             load_masks(tmp_path / name)
     for keys in ({"a": torch.ones(1, dtype=torch.bool)}, {n: m[:2] for n, m in load_masks(mask_path).items()}):

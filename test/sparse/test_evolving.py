@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from msrs.errors import ConfigError
 from msrs.sparse.evolving import keep_by_sign
 from msrs.sparse.masked import replace
 from msrs.sparse.schedules import cubic_density
@@ -148,3 +149,26 @@ def test_granet_prunes_and_regrows_at_an_unchanged_density(make_tagger, make_met
     run_steps(model, method, optimizer, 1, 60, check)
     assert grown > 0
     assert method.density() == pytest.approx(0.1, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["gmp", "granet"])
+@pytest.mark.parametrize("keys", [{"steps": 1}, {"steps": 2}, {"start": 1.0, "end": 1.0}, {"start": 0.5, "end": 0.5}])
+def test_gradual_pruning_reaches_its_density_in_any_phase(name, keys, make_tagger, make_method, make_adamw, run_steps):
+    model = make_tagger()
+    method = make_method(name, model, total_steps=9, target_density=0.2, **keys)
+    run_steps(model, method, make_adamw(model), 0, 9)
+    assert method.density() == pytest.approx(0.2, abs=0.002)
+
+
+def test_pruning_that_ends_before_it_starts_is_refused(make_tagger, make_method):
+    with pytest.raises(ConfigError, match="sparse.start: 0.8 is after sparse.end, 0.2"):
+        make_method("gmp", make_tagger(), start=0.8, end=0.2)
+
+
+@pytest.mark.parametrize(("name", "keys"), [("rigl", {"steps": 12}), ("set", {"steps": 6}), ("rigl", {"interval": 99})])
+def test_a_mask_that_will_never_move_is_told(name, keys, make_tagger, make_method, caplog):
+    make_method(name, make_tagger(), total_steps=60, **keys)
+    assert "never moves" in caplog.text
+    caplog.clear()
+    make_method(name, make_tagger(), total_steps=60)
+    assert "never moves" not in caplog.text

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from msrs.sparse.packed import PackedMasks
 from msrs.sparse.stats import GradientWatch, count_masks, mask_overlap, shares_by_part
 
 
@@ -99,7 +100,7 @@ def test_a_phase_that_ends_on_its_flips_tells_them(make_tagger, make_method, mak
     optimizer = make_adamw(model)
     run_steps(model, method, optimizer, 0, 5)
     method.has_moved = True
-    method._previous = {n: m.clone() for n, m in method.masks().items()}
+    method._previous = PackedMasks(method.masks())
     for gate in method.logits.gates.values():
         gate.phi.data.view(-1)[0] = -0.9
     method.config = type(method.config)(stop_flips=1.0)

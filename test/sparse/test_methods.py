@@ -231,23 +231,35 @@ def test_what_the_log_tells_survives_a_save_within_the_epoch_that_ends_the_phase
             assert state["stats"] == kept[later]["stats"]
 
 
+@pytest.mark.parametrize("granularity", ["weight", "neuron"])
+@pytest.mark.parametrize("finish", ["sparse", "dense"])
 @pytest.mark.parametrize("step", [3, 8, 14, 20])
-def test_checkpoints_without_the_newer_keys_load(step, make_tagger, make_method, make_adamw, run_steps):
+def test_checkpoints_of_before_load(step, finish, granularity, make_tagger, make_method, make_adamw, run_steps):
+    """Without the newer keys, with a mask in the search too, and with masks of units as whole matrices."""
     states = []
+    keys = {"steps": 15, "phi_lr": 0.1, "finish": finish, "granularity": granularity}
     for is_old in (False, True):
         model = make_tagger()
-        method, optimizer = make_method("msrs", model, steps=15, finish="sparse"), make_adamw(model)
+        method, optimizer = make_method("msrs", model, **keys), make_adamw(model)
         run_steps(model, method, optimizer, 0, step)
         state = saved(method.state_dict())
         if is_old:
             for key in ("flipped", "ends_now", "has_just_ended"):
                 del state[key]
             state["search"].get("logits", {}).pop("num_moves", None)
-        method = make_method("msrs", model, steps=15, finish="sparse")
+            if method.phase == "search":
+                state["mask"] = {n: torch.ones_like(p, dtype=torch.bool) for n, p in method.params.items()}
+            for masks in (state["mask"], state["previous"]):
+                masks.update({n: mask.contiguous() for n, mask in masks.items()})
+        method = make_method("msrs", model, **keys)
         method.load_state_dict(state)
-        run_steps(model, method, optimizer, step, 24)
-        states.append({n: p.detach().clone() for n, p in model.named_parameters()})
-        assert method.phase == "sparse"
+        flips = []
+        run_steps(model, method, optimizer, step, 24, lambda _, m=method, f=flips: f.append((m.flips, m.masks())))
+        states.append({"flips": flips[-1 if step > 12 else 0 :], **dict(model.named_parameters())})
+        assert method.phase == finish
+        held = sum(mask.untyped_storage().nbytes() for mask in method.mask.values())
+        whole = sum(mask.numel() for mask in method.masks().values())
+        assert held == (0 if finish == "dense" else whole if granularity == "weight" else whole // 8)
     assert_equal(*states)
 
 

@@ -287,3 +287,10 @@ def test_temperatures_over_the_phase():
     assert [two.value(i, 10) for i in (0, 4, 5, 9)] == [2.0, 2.0, 9.0, 9.0]
     assert math.isinf(Temperature(curve="straight_through").value(0, 10))
     assert Temperature(curve="constant", start=5.0).value(7, 10) == 5.0
+
+
+def test_a_phase_that_could_only_end_with_an_empty_model_is_refused(make_tagger, make_method):
+    with pytest.raises(ConfigError, match="sparse.steps: a mask phase of 1 step ends before a logit has moved"):
+        make_method("continuous", make_tagger(), steps=1)
+    for keys in ({"strength": 0.0}, {"phi_start": 0.1}, {"steps": 2}):
+        make_method("continuous", make_tagger(), **{"steps": 1, **keys})

@@ -152,3 +152,32 @@ def test_rounds_start_anew_and_keep_what_was_pruned(make_tagger, make_method, ma
     for n, gate in method.logits.gates.items():
         assert gate.phi.max() <= 0
         assert gate.phi[phi[n] < -0.05].max() < -5  # times 200
+
+
+def test_evaluating_other_weights_moves_no_mask(make_tagger, make_method, make_adamw, run_steps):
+    model = make_tagger()
+    method = make_method("sr_ste", model, total_steps=40, choose="once", start=0.5)
+    run_steps(model, method, make_adamw(model), 0, 21)  # the mask has just been chosen
+    before = {n: m.clone() for n, m in method.masks().items()}
+    for p in method.params.values():
+        p.data.copy_(torch.randn_like(p))  # as a running mean of weights stands in for them
+    with method.applied():
+        assert all(not p[~before[n]].any() for n, p in method.params.items())
+    assert all(m.equal(before[n]) for n, m in method.masks().items())
+
+
+def test_more_rounds_than_steps_are_refused(make_tagger, make_method):
+    with pytest.raises(ConfigError, match="sparse.rounds: 9 rounds do not fit into a phase of 8 steps"):
+        make_method("continuous", make_tagger(), steps=8, rounds=9)
+
+
+def test_a_phase_of_several_rounds_ends_early_in_its_last_one_alone(make_tagger, make_method, run_steps):
+    model = make_tagger()
+    method = make_method("continuous", model, total_steps=48, rounds=2, stop_flips=0.9, phi_lr=0.05)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    method.has_moved = True  # so that less than 90 % of flips ends it
+    run_steps(model, method, optimizer, 0, 24)  # the first round and the step back to its start
+    assert method.phase == "search"
+    run_steps(model, method, optimizer, 24, 30)
+    assert method.phase == "sparse"
+    assert method.density() > 0.1

@@ -131,12 +131,13 @@ def folder(dumps, tmp_path_factory):
 
 
 def short_cases(folder):
-    """One for each sparse method that works on parts, but for msrs and what follows from it."""
+    """One for each sparse method that works on parts, but for msrs over weights and what follows from it."""
     mask = [f"sparse.masks={folder}/masks.npz"]
     return {
         "static": [*SHORT, "sparse.type=static", "sparse.steps=1"],
         "control_mask": [*SHORT, "sparse.type=control_mask", *mask, "sparse.rescale=true"],
         "control_shrink": [*SHORT, "sparse.type=control_shrink", "sparse.hold=phase"],
+        "units": [*SHORT, "sparse={type:msrs,granularity:neuron,steps:2}"],
     }
 
 
@@ -203,7 +204,7 @@ def test_a_checkpoint_is_the_one_that_a_process_with_the_whole_model_writes(fold
     assert gap(one["ema"]["mean"], two["ema"]["mean"]) < 1e-6
     assert one["sparse"].keys() == two["sparse"].keys()
     for key, value in one["sparse"].items():
-        if key in ("mask", "previous"):
+        if key == "previous":
             assert gap(value, two["sparse"][key]) == 0
         elif key != "search":
             assert value == two["sparse"][key]
@@ -231,7 +232,7 @@ def test_a_run_that_held_the_model_in_parts_goes_on_with_the_whole(dumps, folder
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["static", "control_mask", "control_shrink"])
+@pytest.mark.parametrize("name", ["static", "control_mask", "control_shrink", "units"])
 def test_sparse_methods_that_work_on_parts_do_with_an_idle_process(dumps, folder, told, name):
     run(dumps, folder / f"plain_{name}", short_cases(folder)[name])
     assert_same_model(folder / f"plain_{name}", folder / f"sharded_{name}")
@@ -267,7 +268,7 @@ def test_a_mask_of_logits_in_parts_is_that_of_whole_ones(told):
 
 def test_each_process_holds_half(told):
     counts = [json.loads(line) for text in told for line in text.splitlines() if '"own"' in line]
-    assert len(counts) == 8
+    assert len(counts) == 10
     assert all(0.49 < count["own"] / count["all"] < 0.51 for count in counts)
 
 
@@ -286,7 +287,6 @@ def test_methods_that_need_whole_tensors_are_refused_before_any_work(kind):
 def test_settings_that_need_whole_tensors_are_refused():
     for options in (
         SPARSE_METHODS["msrs"].Config(granularity="2:4"),
-        SPARSE_METHODS["msrs"].Config(granularity="neuron"),
         SPARSE_METHODS["control_mask"].Config(masks="masks.npz", weights="redrawn"),
     ):
         with pytest.raises(ConfigError, match=options.type):
