@@ -17,6 +17,7 @@ import dataclasses
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -42,6 +43,7 @@ from msrs.train.options import TrainConfig
 
 TABLES = ("text", "utt2num_frames", "utt2spk", "video.scp", "audio.scp")
 MADE_BY = "masks.npz"
+STOPPED = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # exit codes of a run that was stopped, and goes on later
 
 
 Settings = dict[str, Any]
@@ -158,6 +160,8 @@ def work(options: argparse.Namespace) -> int:
     if not options.table_only:
         check_made(listed, options)
         train_all(runs, listed, options)
+        if left := [run.label for run in runs if not is_done(run, options)]:
+            LOGGER.error("not done: %s", ", ".join(left))
     outcomes: dict[str, list[Outcome]] = {name: [] for name in listed.runs}
     for run in make_runs(listed, exp, ()):
         has_ended = is_done(run, options) or (run.exp / "failed.txt").exists()  # a failure counts, it never got there
@@ -169,7 +173,7 @@ def work(options: argparse.Namespace) -> int:
     if not any(outcomes.values()):
         raise StageError(f"{exp}: no run has come to its end yet.")
     write_results(listed, options, outcomes, exp)
-    return 1 if failed else 0
+    return 1 if failed or (not options.table_only and left) else 0
 
 
 def train_all(runs: Sequence[Run], listed: RunList, options: argparse.Namespace) -> None:
@@ -188,10 +192,10 @@ def train_all(runs: Sequence[Run], listed: RunList, options: argparse.Namespace)
                     waiting.remove(run)
                     going[pool.submit(train_one, run, listed, options)] = run
             if not going:
-                names = ", ".join(run.label for run in waiting)
-                raise StageError(
-                    f"{names}: the mask files that these need were made by no run ({waiting[0].needs[0]})."
-                )
+                for run in waiting:
+                    missing = ", ".join(str(path) for path in run.needs if not path.exists())
+                    LOGGER.error("%s: not begun, for no run has made the mask that it needs, %s", run.label, missing)
+                return
             done, _ = concurrent.futures.wait(going, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
                 run = going.pop(future)
@@ -227,7 +231,12 @@ def subset(source: Path, target: Path, count: int) -> None:
 
 
 def check_list(listed: RunList, options: argparse.Namespace) -> None:
-    """Raises: ConfigError where a plot names no run of the list, or an option of the search is none."""
+    """Raises: ConfigError on a seed that comes twice, too few jobs, a plot of no run, or an unknown option of the search."""
+    for name in ("jobs", "threads"):
+        if getattr(options, name) < 1:
+            raise ConfigError(f"--{name} {getattr(options, name)}: expected 1 or more.")
+    if twice := [seed for seed in listed.seeds if listed.seeds.count(seed) > 1]:
+        raise ConfigError(f"{options.list}: seeds: {twice[0]} comes twice; a run counts once.")
     for plot, labels in listed.plots.items():
         if unknown := sorted(set(labels) - set(listed.runs)):
             raise ConfigError(
@@ -263,6 +272,23 @@ def check_run(run: Run, listed: RunList, options: argparse.Namespace) -> None:
             f"{run.exp} was trained with other settings than {options.list} has now; delete that folder to train it anew, "
             f"or give the run of the list another name."
         )
+    steps = run.exp / "steps.json"
+    if not steps.exists() or not is_done(run, options):  # else training itself looks at its data
+        return
+    before, now = made_of(json.loads(steps.read_text(encoding="utf-8"))), made_of(commands_of(run, listed, options))
+    if before != now:
+        raise ConfigError(
+            f"{run.exp} was made otherwise ({before}) than {options.list} and the options of this command say now ({now}); "
+            f"delete that folder to make it anew (its decode_ablation alone where only the search differs), or give the run "
+            f"of the list another name."
+        )
+
+
+def made_of(commands: Sequence[Sequence[str]]) -> str:
+    """Clips, units and search options of a run's commands, as words; a folder that was moved as a whole stays the same."""
+    train, decode = commands[0], commands[1]
+    clips, tokens = (Path(train[train.index(option) + 1]) for option in ("--train", "--tokens"))
+    return " ".join([*clips.parts[-2:], tokens.name, *decode[decode.index("--decode-args") + 1 :]])
 
 
 def is_done(run: Run, options: argparse.Namespace) -> bool:
@@ -273,11 +299,27 @@ def is_done(run: Run, options: argparse.Namespace) -> bool:
 
 def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
     """Train and decode one run. Returns: what has become of it."""
-    sets, feats = [options.dev_set, *options.test_sets], feats_folder(listed, options)
     if is_done(run, options):
         return "done before"
-    run.exp.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    write_text(run.exp / "steps.json", json.dumps(commands_of(run, listed, options)))
+    with open(run.exp / "ablation.log", "ab") as log:
+        # One process for all of a run's steps: each would else load torch anew.
+        words = [sys.executable, __file__, "--steps", str(run.exp / "steps.json")]
+        failed = subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
+    if failed in STOPPED:
+        return "stopped"
+    if failed:
+        text = (run.exp / "ablation.log").read_text(encoding="utf-8", errors="replace")
+        write_text(run.exp / "failed.txt", "\n".join(text.splitlines()[-20:]) + "\n")
+        return "FAILED"
+    (run.exp / "failed.txt").unlink(missing_ok=True)
+    return "done"
+
+
+def commands_of(run: Run, listed: RunList, options: argparse.Namespace) -> list[list[str]]:
+    """Module and words of each step that a run is made of."""
+    sets, feats = [options.dev_set, *options.test_sets], feats_folder(listed, options)
     gpu = [] if options.ngpu is None else ["--ngpu", str(options.ngpu)]
     device = "auto" if options.ngpu is None else ("cuda" if options.ngpu else "cpu")
     tokens = options.tokens_root / f"tokens_{listed.tokens}"
@@ -294,17 +336,7 @@ def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
              "--decode-args", *words],
             ["msrs.bin.score", "--ref", feats / name / "text", "--hyp", out / "text", "--out", out],
         ]  # fmt: skip
-    write_text(run.exp / "steps.json", json.dumps([[str(word) for word in command] for command in commands]))
-    with open(run.exp / "ablation.log", "ab") as log:
-        # One process for all of a run's steps: each would else load torch anew.
-        words = [sys.executable, __file__, "--steps", str(run.exp / "steps.json")]
-        failed = subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
-    if failed:
-        text = (run.exp / "ablation.log").read_text(encoding="utf-8", errors="replace")
-        write_text(run.exp / "failed.txt", "\n".join(text.splitlines()[-20:]) + "\n")
-        return "FAILED"
-    (run.exp / "failed.txt").unlink(missing_ok=True)
-    return "done"
+    return [[str(word) for word in command] for command in commands]
 
 
 def take_steps(path: Path) -> int:

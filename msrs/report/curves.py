@@ -47,7 +47,9 @@ def read_records(path: str | Path) -> Iterator[tuple[str | None, int, dict[str, 
                 break
             raise DataError(f"{path}:{number}: not a line of JSON.") from None
         if isinstance(values, dict) and "num_updates" in values:
-            update = int(values.pop("num_updates"))
+            update = values.pop("num_updates")
+            if not isinstance(update, int):
+                raise DataError(f"{path}:{number}: num_updates is {update!r}, expected a whole number.")
             yield values.pop("kind", None), update, values
 
 

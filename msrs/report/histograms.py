@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from msrs.errors import DataError
 from msrs.report.canvas import GRID, INK, OVERSAMPLING, fit_text, font, ramp, ramp_text
 from msrs.report.chart import WIDTH_PX
 from msrs.report.curves import read_records
@@ -25,19 +26,28 @@ Histograms = dict[int, dict[str, dict[str, Block]]]  # epoch -> kind -> block
 
 
 def read_histograms(path: str | Path) -> Histograms:
-    """The lines of kind `histogram`, by epoch (by update where it has none). Where two have one epoch the later counts."""
+    """The lines of kind `histogram`, by epoch (by update where it has none). Where two have one epoch the later counts.
+
+    Raises: DataError where a block's bins are not whole.
+    """
     result: Histograms = {}
     for kind, update, values in read_records(path):
         if kind == "histogram":
             tables = {name: values.get(name) for name in KINDS if isinstance(values.get(name), Mapping)}
-            result[int(values.get("epoch", update))] = {
-                name: {block: _density(**bins) for block, bins in table.items()} for name, table in tables.items()
-            }
+            found = result[int(values.get("epoch", update))] = {name: {} for name in tables}
+            for name, block, bins in ((n, b, bins) for n, table in tables.items() for b, bins in table.items()):
+                try:
+                    found[name][block] = _density(**bins)
+                except (TypeError, ZeroDivisionError):
+                    raise DataError(
+                        f"{path}: update {update}: {name} of {block}: expected low, high and counts."
+                    ) from None
     return result
 
 
 def _density(low: float, high: float, counts: Sequence[int]) -> Block:
-    return low, high, np.array(counts, dtype=float) * len(counts) / ((high - low) * max(1, sum(counts)))
+    width = (high - low) / len(counts)
+    return low, high, np.array(counts, dtype=float) / (width * max(1, sum(counts)))
 
 
 def _mean(blocks: Sequence[Block]) -> Block:

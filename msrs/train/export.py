@@ -12,11 +12,12 @@ def export_narrow(exp: str | Path, checkpoint: str = "average") -> Path:
     """Write a physically narrower dense model of the same outputs beside a run's checkpoints.
 
     Args: exp, an experiment folder whose run masked whole units (`granularity: neuron, finish: sparse`); checkpoint, a name
-    in its `checkpoints/`. Returns: `<exp>/checkpoints/<checkpoint>_narrow.pt`, which loads wherever the checkpoint does.
+    in its `checkpoints/`, or a path. Returns: `<checkpoint>_narrow.pt` beside it, which loads wherever the checkpoint does.
     Raises: StageError where training has not ended; ConfigError where no unit is empty.
     """
     model, _, _ = load_model(exp, checkpoint)
-    path = Path(exp) / "checkpoints" / f"{checkpoint}_narrow.pt"
+    source = Path(checkpoint) if checkpoint.endswith(".pt") else Path(exp) / "checkpoints" / f"{checkpoint}.pt"
+    path = source.with_name(f"{source.stem}_narrow.pt")
     before = sum(parameter.numel() for parameter in model.parameters())
     cut = narrow(model)
     if not cut:

@@ -235,3 +235,82 @@ def test_a_wrong_list_is_refused_before_anything_is_trained(recipe, old, new, to
     with pytest.raises((ConfigError, StageError), match=f"(?s){told}"):
         door.work(door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--ngpu", "0"]))
     assert not (recipe / "exp").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("seeds: [1]", "seeds: [1, 2, 1]", "seeds: 1 comes twice"),
+        ("title", "title", "--jobs 0: expected 1 or more"),
+    ],
+)
+def test_odd_numbers_are_refused(recipe, old, new, told):
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace(old, new))
+    jobs = "0" if "--jobs" in told else "1"
+    with pytest.raises(ConfigError, match=told):
+        door.work(door.parser().parse_args(["--list", str(path), "--ngpu", "0", "--jobs", jobs]))
+    assert not (recipe / "exp").exists()
+
+
+@pytest.fixture
+def pretend(recipe, monkeypatch):
+    """Runs that take no time: what they would write; `found` fails."""
+
+    def take(words, **keys):
+        folder = Path(words[-1]).parent
+        if folder.name == "found_1":
+            return subprocess.CompletedProcess(words, 1)
+        command = json.loads((folder / "steps.json").read_text())[0]
+        settings = [*command[command.index("--train-args") + 1 :], "modality=video", "seed=1"]
+        options = config.load(TrainConfig, "conf/ablation/tiny.yaml", settings)
+        (folder / "config.yaml").write_text(config.to_yaml(options))
+        (folder / "metrics.jsonl").write_text("")
+        for name in ("dev", "test"):
+            (folder / "decode_ablation" / name).mkdir(parents=True)
+            (folder / "decode_ablation" / name / "result.json").write_text('{"words": {"rate": 12.0}}')
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(door.subprocess, "run", take)
+    monkeypatch.setattr(door, "draw_comparison", lambda groups, folder: [])
+    (recipe / "exp/ablation/list/found_1").mkdir(parents=True)
+    (recipe / "exp/ablation/list/found_1/ablation.log").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("train_clips: 8", "train_clips: 9", "train_8.*train_9"),
+        ("tokens: char", "tokens: word", "tokens_char.*tokens_word"),
+        ("beam_size: 2", "beam_size: 3", "beam_size=2.*beam_size=3"),
+    ],
+)
+def test_runs_of_other_clips_units_or_search_are_not_taken_for_done(recipe, pretend, old, new, told):
+    path = recipe / "conf/ablation/list.yaml"
+    shutil.copytree("data/tokens_char", "data/tokens_word")
+    options = door.parser().parse_args(["--list", str(path), "--ngpu", "0", "--only", "dense"])
+    assert door.work(options) == door.work(options) == 0
+    path.write_text(LIST.replace(old, new))
+    with pytest.raises(ConfigError, match=f"dense_1 was made otherwise .*{told}"):
+        door.work(options)
+
+
+def test_a_mask_that_no_run_makes_costs_the_table_of_the_others_nothing(recipe, pretend, caplog):
+    options = door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--jobs", "1"])
+    assert door.work(options) == 1
+    assert "shuffled_1: not begun, for no run has made the mask that it needs, " in caplog.text
+    assert rows_of((recipe / "results/list.md").read_text())["dense"][-1] == "12.0"
+
+
+def test_a_stopped_run_has_not_failed(recipe, monkeypatch):
+    options = door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--only", "dense"])
+    for code in (130, 143, -2, -15):
+        monkeypatch.setattr(
+            door.subprocess, "run", lambda *words, code=code, **keys: subprocess.CompletedProcess(words, code)
+        )
+        (recipe / "exp/ablation/list/dense_1").mkdir(parents=True, exist_ok=True)
+        (recipe / "exp/ablation/list/dense_1/ablation.log").write_text("")
+        with pytest.raises(StageError, match="no run has come to its end yet"):
+            door.work(options)
+        assert (recipe / "exp/ablation/list/dense_1/steps.json").is_file()
+        assert not (recipe / "exp/ablation/list/dense_1/failed.txt").exists()

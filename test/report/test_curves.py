@@ -80,3 +80,10 @@ def test_picture(metrics, tmp_path):
 def test_nothing_to_draw(tmp_path):
     assert draw_curves(write(tmp_path / "m"), tmp_path / "curves.png") is False
     assert not (tmp_path / "curves.png").exists()
+
+
+@pytest.mark.parametrize("count", [None, "ten", {}])
+def test_a_number_of_updates_that_is_none_is_told(tmp_path, count):
+    path = write(tmp_path / "m", {"num_updates": 1, "lr": 1}, {"num_updates": count, "lr": 1})
+    with pytest.raises(DataError, match="m:2: num_updates is .*, expected a whole number"):
+        read_metrics(path)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from msrs.errors import DataError
 from msrs.report.canvas import ramp_text
 from msrs.report.histograms import draw_histograms, read_histograms
 from msrs.report.runs import read_runs
@@ -79,3 +80,12 @@ def test_update_stands_for_a_missing_epoch(make_run):
 @pytest.mark.parametrize("counts", [[0, 0], [5, 0]])
 def test_empty_bins_are_drawn(make_run, counts):
     assert draw_histograms(read_runs({"a": [make_run("a", [record(1, 1, counts)])]})) is not None
+
+
+@pytest.mark.parametrize(
+    "bins", [{"low": 0.0}, {"low": 0, "high": 1, "counts": []}, {"low": 0, "high": 1, "counts": 3}, 3]
+)
+def test_a_histogram_without_its_bins_is_told(make_run, bins):
+    line = record(7, 1, [1, 1]) | {"weights": {"encoder.blocks.0": bins}}
+    with pytest.raises(DataError, match="metrics.jsonl: update 7: weights of encoder.blocks.0: expected low, high"):
+        read_histograms(make_run("a", [line]) / "metrics.jsonl")

@@ -18,11 +18,14 @@ def run(dumps, exp, *words):
     train(options, dumps / "train", dumps / "dev", dumps / "tokens", exp, "cpu", ["test"])
 
 
-def test_an_exported_run_is_smaller_and_says_the_same(dumps, tmp_path):
+def test_an_exported_run_is_smaller_and_says_the_same(dumps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run(dumps, tmp_path, *UNITS, "sparse.finish=sparse")
     assert main(["--exp", str(tmp_path)]) == 0
     wide, tokenizer, options = load_model(tmp_path)
     slim, _, _ = load_model(tmp_path, "average_narrow")
+    assert main(["--exp", str(tmp_path), "--checkpoint", "checkpoints/epoch_00003.pt"]) == 0
+    assert (tmp_path / "checkpoints/epoch_00003_narrow.pt").exists()
     dev = UtteranceDataset(dumps / "dev", tokenizer.encode, options.modality, options.augment)
     batch = collate([dev[None, index] for index in range(len(dev))])
     with torch.no_grad():
