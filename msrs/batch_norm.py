@@ -31,7 +31,7 @@ class _Normalise(torch.autograd.Function):
         normalised = (x.float() - _over(mean, x)) * _over(inverse_deviation, x)
         own = torch.stack([_total(slope), _total(slope * normalised)])
         everyone = own.double()
-        torch.distributed.all_reduce(everyone, group=ctx.group)
+        _sum_over(ctx.group, everyone)
         # What was not counted in the statistics has no influence through them either.
         through_mean, through_deviation = (everyone * (ctx.is_counted / ctx.count)).float()
         slope = slope - _over(through_mean, x) - normalised * _over(through_deviation, x)
@@ -47,7 +47,8 @@ class _Joint(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (N, C, ...). Returns: the same shape."""
-        if self.group is None or not self.training:
+        # torch refuses one value a channel, which has no spread: an utterance of one frame would end a run.
+        if not self.training or self.group is None and x.numel() > x.shape[1]:
             return super().forward(x)
         with torch.no_grad():
             mean, variance, count = self._statistics(x)
@@ -64,7 +65,7 @@ class _Joint(nn.modules.batchnorm._BatchNorm):
         mean, variance = mean.double(), variance.double()
         size = torch.full_like(mean, x.numel() / x.shape[1])
         sums = torch.stack([size, size * mean, size * (variance + mean.square())]) * self.is_counted
-        torch.distributed.all_reduce(sums, group=self.group)
+        _sum_over(self.group, sums)
         mean = sums[1] / sums[0]
         variance = (sums[2] / sums[0] - mean.square()).clamp_min(0.0)
         return mean.float(), variance.float(), sums[0, 0]
@@ -97,6 +98,11 @@ def joined(model: nn.Module, group: Any, is_counted: bool = True) -> Iterator[No
     finally:
         for norm in norms:
             norm.group, norm.is_counted = None, True
+
+
+def _sum_over(group: Any, values: Tensor) -> None:
+    if group is not None:
+        torch.distributed.all_reduce(values, group=group)
 
 
 def _dims(x: Tensor) -> list[int]:

@@ -38,6 +38,8 @@ def write_error(path: str | Path, error: OSError) -> Exception:
         return DataError(f"{path}: the disk is full; what was there before is intact. Free some space and start again.")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DataError(f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to.")
+    if error.errno == errno.ENAMETOOLONG:
+        return DataError(f"{path}: cannot be written ({error.strerror}); choose a shorter one.")
     if error.errno in (errno.EEXIST, errno.ENOTDIR, errno.EISDIR):
         return DataError(
             f"{path}: cannot be written, for a file has a folder's name or a folder its own; choose another."

@@ -39,4 +39,4 @@ def seed_everything(seed: int) -> None:
 
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    torch.manual_seed(seed if -(2**63) <= seed < 2**64 else keyed_seed(seed))  # beyond it torch knows none

@@ -35,12 +35,13 @@ def plan_batches(lengths: Sequence[int], options: BatchingConfig, seed: int, epo
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def check_budget(most_frames: int, options: BatchingConfig) -> None:
-    """Raises: ConfigError where an utterance of so many frames is over the budget."""
+def check_budget(most_frames: int, options: BatchingConfig, utt_id: str | None = None) -> None:
+    """Raises: ConfigError, with the name where it is given, where an utterance of so many frames is over the budget."""
     if most_frames > options.max_frames:
+        name = f", {utt_id}," if utt_id else ""
         raise ConfigError(
-            f"batching.max_frames is {options.max_frames}, but the longest utterance has up to {most_frames} frames "
-            "(as slow as augment.speed makes it)."
+            f"batching.max_frames is {options.max_frames}, but the longest utterance{name} has up to {most_frames} frames "
+            f"(as slow as augment.speed makes it). Make it {most_frames} or more, or cut or leave out what is so long."
         )
 
 

@@ -167,6 +167,11 @@ class UtteranceDataset(Dataset):
         return played_frames(self.num_frames, change_speeds(self.augment, self._keys, self.seed, epoch))
 
     @property
+    def longest(self) -> str:
+        """Id of the longest utterance."""
+        return self.utt_ids[int(np.argmax(self.num_frames))]
+
+    @property
     def most_frames(self) -> int:
         """Frames of the longest utterance at the slowest that training may play it."""
         return int(played_frames(max(self.num_frames), 1.0 - self.augment.speed))

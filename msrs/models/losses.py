@@ -16,6 +16,8 @@ class Counts:
     num_tokens: int
     num_utterances: int
     num_frames: int  # of the encoder's output
+    has_video: bool  # whether any of it is not zero, as where training leaves it out
+    has_audio: bool
 
 
 @dataclasses.dataclass

@@ -71,9 +71,10 @@ class Recogniser(nn.Module):
         self.ctc = CTCHead(config.ctc, vocabulary_size, size)
         self.decoder = TransformerDecoder(config.decoder, vocabulary_size, size) if config.decoder else None
 
-    def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Args: batch with the streams of the modality. Returns: memory (B, T, D), memory_lengths (B,) frames.
+    def encode(self, batch: Batch, whole: Counts | None = None) -> tuple[Tensor, Tensor]:
+        """Args: batch with the streams of the modality; whole, see `forward`. Returns: memory (B, T, D), its lengths (B,).
 
+        A stream that the whole batch lacks, all zeros, teaches its front-end nothing.
         Raises: DataError where a stream is missing, or the two differ in frames.
         """
         streams = []
@@ -88,6 +89,11 @@ class Recogniser(nn.Module):
                 )
             masks = (batch.spectrum_masks,) if name == "audio" and batch.spectrum_masks is not None else ()
             features, own = getattr(self, f"{name}_frontend")(values, getattr(batch, f"{name}_lengths"), *masks)
+            if torch.is_grad_enabled():
+                # Each norm over zeros alone would multiply the gradient by 1 / sqrt(eps): it overflows behind a ResNet's.
+                # The backward pass is made all the same, for processes that share a batch have to make it together.
+                is_there = torch.tensor(getattr(whole, f"has_{name}")) if whole else values.any()
+                features = torch.where(is_there.to(features.device), features, features.detach())
             if lengths is not None and not torch.equal(lengths, own):
                 wrong = batch.utt_ids[int((lengths != own).nonzero()[0])]
                 raise DataError(f"{wrong}: video and audio differ in length; rerun stage 2, which cuts both alike.")
@@ -106,7 +112,7 @@ class Recogniser(nn.Module):
         Args: whole, what the batch that this one is a part of holds. The losses of all its parts then sum up to
         its own.
         """
-        return self.losses(batch, *self.encode(batch), whole)
+        return self.losses(batch, *self.encode(batch, whole), whole)
 
     def losses(self, batch: Batch, memory: Tensor, lengths: Tensor, whole: Counts | None = None) -> Losses:
         """As `forward`, for who has encoded the batch already. Args: memory (B, T, D), lengths (B,)."""

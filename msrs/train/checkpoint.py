@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, the newest whole one is found, loading runs no code from the file."""
 
+import errno
 import pickle
 import re
 import zipfile
@@ -59,12 +60,13 @@ def load(path: str | Path, is_mapped: bool = False) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except FileNotFoundError:
         raise StageError(f"{path} does not exist; run stage 4 (training) first.") from None
-    except OSError as error:
-        # Never taken for damage: what a disk or a server refuses now it may give later.
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); see to the disk or the permissions, or take another file."
-        ) from None
-    except DAMAGED:
+    except (OSError, *DAMAGED) as error:
+        # Never taken for damage: what a disk or a server refuses now it may give later. Of a file that is cut off near its
+        # start, though, torch asks for a place before the beginning, which is no valid argument.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise DataError(
+                f"{path}: cannot be read ({error.strerror}); see to the disk or the permissions, or take another file."
+            ) from None
         # What torch says of other files tells to switch off the guard against code in them.
         raise TrainingError(
             f"{path}: not a whole checkpoint (cut off, or a file of another kind); take another file."

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from msrs.errors import MsrsError, TrainingError
+from msrs.log import LOGGER
 
 T = TypeVar("T")
 BUCKET_WEIGHTS = 1 << 25  # gradients that travel together
@@ -145,6 +146,12 @@ def joined_world(use_gpu: bool, is_sharded: bool = False) -> Iterator[tuple[Worl
         yield World(rank, size, is_sharded), device
     except MsrsError as error:
         _tell_launcher(error)
+        raise
+    except RuntimeError as error:
+        # Another one has failed, and tells why; a traceback of each that waited for it would only hide that.
+        if OWN_LAUNCH in os.environ and "gloo/transport" in str(error):
+            LOGGER.error("process %d has lost another one: %s", rank, str(error).splitlines()[0])
+            raise SystemExit(1) from None
         raise
     except KeyboardInterrupt:
         if OWN_LAUNCH in os.environ:

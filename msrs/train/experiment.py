@@ -183,7 +183,7 @@ def check_masks(options: TrainConfig) -> None:
 
 
 def check_sets(train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:
-    """Raises: DataError where a set is empty or an utterance is in both."""
+    """Raises: DataError where a set is empty, an utterance is in both, or there is no word to develop on."""
     for dataset in (train_set, dev_set):
         if not len(dataset):
             raise DataError(f"{dataset.folder}: no utterance is left; look into its skipped.tsv.")
@@ -192,6 +192,11 @@ def check_sets(train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:
         raise DataError(
             f"{train_set.folder} and {dev_set.folder} share {len(shared)} utterances, for example {shared[0]}: a "
             f"development set must not be trained on."
+        )
+    if not any(dev_set.texts[utt_id].strip() for utt_id in dev_set.utt_ids):
+        raise DataError(
+            f"{dev_set.folder}/text: no utterance has a transcript, so every model would seem to be free of errors. Put the "
+            f"transcripts into the set's text and rerun stage 2."
         )
 
 

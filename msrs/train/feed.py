@@ -27,7 +27,7 @@ class Feed:
         world: World,
     ):
         self.options, self.train_set, self.dev_set, self.device, self.world = options, train_set, dev_set, device, world
-        check_budget(train_set.most_frames, options.batching)
+        check_budget(train_set.most_frames, options.batching, train_set.longest)
 
     def plan(self, epoch: int) -> list[list[int]]:
         """Batches of an epoch, by the utterances' numbers."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from msrs.errors import TrainingError
 from msrs.log import LOGGER
 from msrs.train import checkpoint
 from msrs.train.average import average_weights, best_epochs
@@ -30,8 +31,8 @@ class KeptModels:
         A mean with them would be denser than the mask. Of a mask that never moved all models stay.
         """
         left = []
-        for epoch, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
-            weights = {} if masks is None else checkpoint.load(path)["model"]
+        for epoch, path in self._whole():
+            weights = {} if masks is None else checkpoint.load_weights(path)
             if masks is None or any(bool(weights[name][~mask.cpu()].any()) for name, mask in masks.items()):
                 path.unlink()
             else:
@@ -39,8 +40,25 @@ class KeptModels:
         return left
 
     def average(self) -> None:
-        """Write the mean of the kept models, which is the model of the run."""
-        kept = checkpoint.numbered(self.folder, checkpoint.EPOCH)
+        """Write the mean of the kept models, which is the model of the run. Raises: TrainingError where none is whole."""
+        kept = self._whole()
+        if not kept:
+            raise TrainingError(
+                f"{self.folder}: none of the run's models (epoch_N.pt) is there and whole, so there is nothing to average. "
+                f"The weights of its end are in the newest resume_N.pt: msrs-decode --checkpoint resume_N reads with them."
+            )
         checkpoint.save({"model": average_weights([path for _, path in kept])}, self.folder / "average.pt")
         epochs = ", ".join(str(epoch) for epoch, _ in kept)
         LOGGER.info("%s is the mean of epochs %s", self.folder / "average.pt", epochs)
+
+    def _whole(self) -> list[tuple[int, Path]]:
+        """The models by epoch; a damaged one is left out with a warning and gets the ending `.damaged`."""
+        whole = []
+        for epoch, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
+            try:
+                checkpoint.load(path, is_mapped=True)
+                whole.append((epoch, path))
+            except TrainingError as error:
+                LOGGER.warning("left out: %s", error)
+                path.replace(path.with_name(f"{path.name}.damaged"))
+        return whole

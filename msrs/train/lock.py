@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from msrs.errors import TrainingError
+from msrs.files import write_error
 
 PATIENCE_SECONDS = 30.0  # processes of a run that was killed may need some seconds to notice
 
 
 @contextlib.contextmanager
 def locked(folder: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
-    """Hold the folder's lock; the system frees it however the process ends. Raises: TrainingError where another has it.
+    """Hold the folder's lock; the system frees it however the process ends.
 
+    Raises: TrainingError where another has it; DataError where the folder cannot be written.
     On systems and disks without such locks nothing is held.
     """
     try:
@@ -21,8 +23,12 @@ def locked(folder: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator
     except ImportError:  # Windows
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a", encoding="utf-8") as handle:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = open(folder / ".lock", "a", encoding="utf-8")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise write_error(folder, error) from error
+    with handle:
         end = time.monotonic() + patience_seconds
         while True:
             try:

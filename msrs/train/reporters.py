@@ -43,12 +43,12 @@ class JsonLines:
     def __init__(self, path: Path, resume_update: int):
         kept = []
         if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     values = json.loads(line)
                     comes_again = values["num_updates"] >= resume_update + (values.get("kind") != "watch")
-                except (ValueError, KeyError):
-                    continue  # the half line of a killed run
+                except (ValueError, KeyError, TypeError):
+                    continue  # the half line of a killed run, or what a crash of the machine has left
                 if not comes_again:
                     kept.append(line)
         write_text(path, "".join(f"{line}\n" for line in kept))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from msrs.data.dataset import UtteranceDataset
+from msrs.errors import TrainingError
 from msrs.log import LINE_SECONDS, LOGGER
 from msrs.models.recogniser import Recogniser
 from msrs.optim.optimizers import make_optimizer, restore
@@ -269,7 +270,13 @@ class Trainer:
             return
         state = parts_of_state(state, self.model, self.optimizer, self.world)
         self.place = Place(**state["place"])
-        self.model.load_state_dict(state["model"])
+        try:
+            self.model.load_state_dict(state["model"])
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{self.folder}: the run's model has other parameters than this version makes of its configuration; finish "
+                f"it with the version that began it (environment.json of its folder), or give a new run its own name. {error}"
+            ) from None
         restore(self.optimizer, state["optimizer"])
         self.sparse.load_state_dict(state["sparse"])
         if self.ema:

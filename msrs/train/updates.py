@@ -77,18 +77,20 @@ def pass_parts(
 
 def count_batches(update: Update, world: World) -> tuple[list[Counts], int]:
     """What each batch of an update holds, and the padded frames of them all, over all processes."""
-    numbers = [[0, 0, 0] for _ in range(update.num_batches)]
+    numbers = [[0] * 5 for _ in range(update.num_batches)]
     num_padded = 0
     for part in update.parts:
         if part.share.is_counted:
             batch = part.batch
+            has = [int(stream is not None and bool(stream.any())) for stream in (batch.video, batch.audio)]
             numbers[part.share.number] = [
-                int(batch.token_lengths.sum()), len(batch), int(frame_lengths(batch).sum())
+                int(batch.token_lengths.sum()), len(batch), int(frame_lengths(batch).sum()), *has
             ]  # fmt: skip
             width = batch.video.shape[1] if batch.video is not None else batch.audio.shape[1] // 640
             num_padded += len(batch) * width
     *totals, num_padded = map(int, world.sums([value for row in numbers for value in row] + [num_padded]))
-    return [Counts(*totals[start : start + 3]) for start in range(0, len(totals), 3)], num_padded
+    rows = [totals[start : start + 5] for start in range(0, len(totals), 5)]
+    return [Counts(*row[:3], bool(row[3]), bool(row[4])) for row in rows], num_padded
 
 
 def frame_lengths(batch: Batch) -> Tensor:

@@ -12,6 +12,9 @@ from msrs.models.recogniser import Recogniser
 from msrs.score.edit import count_errors
 from msrs.search.greedy import ctc_greedy
 
+# What each number of a batch is the mean over; the decoder's targets are the tokens and an end for each utterance.
+MEAN_OVER = {"ctc": "tokens", "attention": "targets", "accuracy": "targets", "blank_share": "frames"}
+
 
 @contextlib.contextmanager
 def evaluating(model: torch.nn.Module) -> Iterator[None]:
@@ -60,7 +63,7 @@ def validate(
                 exchanged = model(permute_videos(batch)).total
             if num_own is not None and number >= num_own:
                 continue
-            _add(sums, losses)
+            _add(sums, losses, len(batch), int(lengths.sum()))
             if batch.video is not None and len(batch) > 1:
                 gap += float(exchanged - losses.total) * losses.num_tokens
                 gap_tokens += losses.num_tokens
@@ -73,8 +76,9 @@ def validate(
     sums = {name: sum(own.get(name, 0.0) for own, *_ in found) for own, *_ in found for name in own}
     gap, gap_tokens = sum(row[1] for row in found), sum(row[2] for row in found)
     texts = [text for row in found for text in row[3]]
-    tokens = max(1.0, sums.pop("tokens", 0.0))
-    metrics = {name: value / tokens for name, value in sums.items()}
+    means = {name: sums[name] / max(1, sums[counted]) for name, counted in MEAN_OVER.items() if name in sums}
+    weight = model.config.ctc_weight if "attention" in means else 1.0
+    metrics = {"loss": weight * means["ctc"] + (1.0 - weight) * means.get("attention", 0.0), **means}
     if gap_tokens:
         metrics["vision_gap"] = gap / gap_tokens
     texts.sort()
@@ -84,10 +88,10 @@ def validate(
     return metrics, texts[:show]
 
 
-def _add(sums: dict[str, float], losses: Losses) -> None:
-    values = {"loss": losses.total, "ctc": losses.ctc, "attention": losses.attention, "accuracy": losses.accuracy}
-    values["blank_share"] = losses.blank_share
-    for name, value in values.items():
-        if value is not None:
-            sums[name] = sums.get(name, 0.0) + float(value) * losses.num_tokens
-    sums["tokens"] = sums.get("tokens", 0.0) + losses.num_tokens
+def _add(sums: dict[str, float], losses: Losses, num_utterances: int, num_frames: int) -> None:
+    counts = {"tokens": losses.num_tokens, "targets": losses.num_tokens + num_utterances, "frames": num_frames}
+    for name, counted in MEAN_OVER.items():
+        if (value := getattr(losses, name)) is not None:
+            sums[name] = sums.get(name, 0.0) + float(value) * counts[counted]
+    for name, count in counts.items():
+        sums[name] = sums.get(name, 0.0) + count

@@ -92,3 +92,18 @@ def test_outside_of_the_context_and_in_evaluation_nothing_is_joined():
         norm.eval()
         norm(torch.randn(4, 3))  # would ask the group, which is none
     assert norm.group is None and norm.is_counted
+
+
+@pytest.mark.parametrize(("norm", "shape"), [(BatchNorm1d(3), (1, 3)), (BatchNorm2d(3, affine=False), (1, 3, 1, 1))])
+def test_one_value_a_channel_is_its_own_mean_and_harms_no_statistic(norm, shape):
+    """An utterance of one frame may be alone: as the last of a set, or where a batch is looked at in parts."""
+    values = (torch.randn(shape) + 5.0).requires_grad_()
+    if norm.affine:
+        nn.init.constant_(norm.bias, 0.5)
+    output = norm(values)
+    # Rounding is divided by the root of eps.
+    assert torch.allclose(output.flatten(), torch.full((3,), 0.5 if norm.affine else 0.0), atol=1e-3)
+    output.sum().backward()
+    assert torch.allclose(values.grad, torch.zeros(shape), atol=1e-3)
+    assert torch.allclose(norm.running_mean, 0.1 * values.detach().flatten())
+    assert torch.allclose(norm.running_var, torch.full((3,), 0.9)) and norm.num_batches_tracked == 1

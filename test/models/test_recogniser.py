@@ -8,7 +8,7 @@ import torch
 from msrs import config
 from msrs.data.dataset import Batch
 from msrs.errors import ConfigError, DataError
-from msrs.models.losses import decoder_tokens, smoothed_cross_entropy
+from msrs.models.losses import Counts, decoder_tokens, smoothed_cross_entropy
 from msrs.models.recogniser import Recogniser, RecogniserConfig
 
 FRAMES = [17, 9, 12]
@@ -62,6 +62,30 @@ def test_gradients_reach_every_parameter(modality, place):
     model(make_batch()).total.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("stream", ["video", "audio"])
+def test_a_stream_that_a_whole_batch_lacks_teaches_its_front_end_nothing(stream):
+    """Norms over zeros alone multiply a gradient by 1 / sqrt(eps) each: behind a ResNet's it would overflow."""
+    options = SMALL.replace("PLACE", "late").replace("widths: [4, 8], strides: [2, 2]", "widths: [4, 8, 8, 8]")
+    options = options.replace("{type: logmel, size: 8, num_mels: 20}", "{type: waveform}")
+    torch.manual_seed(0)
+    model = Recogniser(config.build(RecogniserConfig, config.parse_document(options, "x")), "audiovisual", 9)
+
+    def gradients(batch, whole=None):
+        model.zero_grad()
+        model(batch, whole).total.backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+    batch = make_batch()
+    setattr(batch, stream, torch.zeros_like(getattr(batch, stream)))
+    for name, gradient in gradients(batch).items():
+        assert gradient.norm() < 100.0 and not (name.startswith(f"{stream}_frontend.") and gradient.any()), name
+    # Of a batch that others have parts of, it is the whole that counts.
+    there = gradients(batch, Counts(6, 3, 38, has_video=True, has_audio=True))
+    assert any(gradient.any() for name, gradient in there.items() if name.startswith(f"{stream}_frontend."))
+    getattr(batch, stream)[0] = getattr(make_batch(), stream)[0]
+    assert all(gradient.any() for gradient in gradients(batch).values())
 
 
 @pytest.mark.parametrize(("modality", "place"), KINDS)

@@ -16,7 +16,7 @@ from msrs.train.options import TrainConfig
 def say(dumps, log):
     """Announce a run over utterances of these lengths. Returns: what was said."""
 
-    def run(lengths, *overrides, dev=(20, 20)):
+    def run(lengths, *overrides, dev=(20, 20), model=None):
         options = config.load(TrainConfig, dumps / "train.yaml", overrides)
         feed = types.SimpleNamespace(
             world=World(),
@@ -28,7 +28,7 @@ def say(dumps, log):
             dev_set=type("DevSet", (list,), {"num_frames": list(dev)})(dev),
         )
         log.clear()
-        announce(options, torch.nn.Linear(2, 2), feed, 10)
+        announce(options, model or torch.nn.Linear(2, 2), feed, 10)
         return log.text, options
 
     return run
@@ -72,3 +72,16 @@ def test_more_batches_an_update_than_an_epoch_has_are_told(say):
 def test_a_vision_gap_that_cannot_be_measured_is_told(say, words, dev, told):
     text, _ = say([20] * 40, *words, dev=dev)
     assert ("cannot be measured" in text) is told
+
+
+def test_a_large_model_with_a_small_effective_batch_is_told_what_makes_up_for_it(say):
+    large, lengths = torch.nn.Linear(20_000, 6_000, device="meta"), [100] * 600
+    words = ["batching.max_frames=1600", "train.accumulate"]
+    text, _ = say(lengths, words[0], f"{words[1]}=4", model=large)
+    assert "An update has 6000 frames" in text and "train.accumulate=33 " in text
+    assert "WARNING" not in say(lengths, words[0], f"{words[1]}=33", model=large)[0]
+    assert "WARNING" not in say(lengths, words[0], f"{words[1]}=4")[0]
+    assert "WARNING" not in say(lengths, words[0], f"{words[1]}=4", "modality=audio", model=large)[0]
+    # Where the corpus has not so many batches no accumulation helps.
+    text, _ = say([100] * 100, words[0], f"{words[1]}=1", model=large)
+    assert "An update has 1429 frames" in text and "a smaller model" in text and "train.accumulate=" not in text

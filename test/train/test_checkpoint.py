@@ -53,6 +53,18 @@ def test_two_resume_points_are_kept_and_the_newest_whole_one_is_found(tmp_path, 
     assert newest_resume(tmp_path / "nowhere") is None
 
 
+# Where torch looks for a zip's table in what is left it finds none, nothing, or, with these lengths, asks for a place before
+# the file's beginning, which the system refuses.
+@pytest.mark.parametrize("length", [0, 4096, 5000, 66_000, 100_000])
+def test_a_file_that_is_cut_off_anywhere_is_passed_over(tmp_path, length):
+    for update in (1, 2):
+        save_resume(state(update) | {"w": torch.zeros(50_000)}, tmp_path, update)
+    path = tmp_path / "resume_00000002.pt"
+    path.write_bytes(path.read_bytes()[:length])
+    assert newest_resume(tmp_path)["update"] == 1
+    assert names(tmp_path) == ["resume_00000001.pt", "resume_00000002.pt.damaged"]
+
+
 def test_new_checkpoints_stay_whatever_has_higher_numbers(tmp_path):
     for update in (10, 11):
         damage(tmp_path / f"resume_{update:08d}.pt")

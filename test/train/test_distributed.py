@@ -196,6 +196,14 @@ def test_what_one_process_refuses_is_told_once(dumps, tmp_path):
     assert "Traceback" not in told
 
 
+def test_what_the_main_process_alone_meets_is_told_without_the_others_ends(dumps, tmp_path):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    code, told = Door(dumps, tmp_path / "file/exp").end()
+    assert code == 1
+    assert told.count("file/exp: cannot be written") == 1
+    assert "Traceback" not in told
+
+
 def test_other_weights_in_another_process_are_noticed(monkeypatch):
     world, weights = World(rank=0, size=2), [torch.ones(1), torch.tensor(3)]
     monkeypatch.setattr(world, "gather", lambda own: [own, own])

@@ -300,3 +300,21 @@ def test_tokens_are_copied_whole_or_not_at_all(folders, tmp_path, monkeypatch):
     assert contents(target) == {**whole, "tokens.txt": b"of before"}
     keep_tokens(folders / "tokens", target)
     assert contents(target) == whole
+
+
+def test_a_development_set_without_a_word_measures_nothing_and_is_refused(folders):
+    lines = (folders / "dev/text").read_text(encoding="utf-8").splitlines()
+    write_text(folders / "dev/text", "".join(f"{line.split()[0]}\n" for line in lines))
+    with pytest.raises(DataError, match=r"dev/text: no utterance has a transcript.*stage 2"):
+        run(folders, "exp")
+    assert not (folders / "exp/checkpoints").exists()
+
+
+def test_a_checkpoint_of_a_model_with_other_parameters_is_told(folders, monkeypatch):
+    stop_after(2, monkeypatch, folders)
+    for path in (folders / "exp/checkpoints").glob("resume_*.pt"):
+        state = load(path)
+        state["model"]["encoder.gone.weight"] = state["model"].pop("encoder.norm.weight")
+        save(state, path)
+    with pytest.raises(TrainingError, match=r"(?s)other parameters.*finish it with the version.*encoder.gone.weight"):
+        run(folders, "exp")

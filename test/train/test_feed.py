@@ -11,7 +11,7 @@ import torch
 
 from msrs import config
 from msrs.data.dataset import UtteranceDataset
-from msrs.errors import DataError, TrainingError
+from msrs.errors import ConfigError, DataError, TrainingError
 from msrs.text.tokenizer import Tokenizer
 from msrs.train.distributed import World
 from msrs.train.experiment import train
@@ -23,13 +23,18 @@ from msrs.train.options import TrainConfig
 def make_feed(dumps):
     """Feed of the tiny dump, with so many workers."""
 
-    def make(num_workers):
-        options = config.load(TrainConfig, dumps / "train.yaml", [f"train.num_workers={num_workers}"])
+    def make(num_workers, *words):
+        options = config.load(TrainConfig, dumps / "train.yaml", [f"train.num_workers={num_workers}", *words])
         arguments = (Tokenizer.load(dumps / "tokens").encode, options.modality, options.augment, options.seed)
         sets = (UtteranceDataset(dumps / name, *arguments) for name in ("train", "dev"))
         return Feed(options, *sets, torch.device("cpu"), World())
 
     return make
+
+
+def test_an_utterance_over_the_budget_is_named_with_what_to_do(make_feed):
+    with pytest.raises(ConfigError, match=r"max_frames is 26, .* utterance, a-08, has up to 27.*27 or more"):
+        make_feed(0, "batching.max_frames=26")
 
 
 def test_workers_change_nothing(make_feed):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from msrs import config
+from msrs.errors import TrainingError
 from msrs.train import checkpoint
 from msrs.train.experiment import train
 from msrs.train.kept import KeptModels
@@ -20,6 +21,22 @@ def test_models_with_weights_outside_the_mask_are_forgotten(tmp_path):
     kept.average()
     assert checkpoint.load(tmp_path / "average.pt")["model"]["w"].tolist() == [3.0, 1.0, 0.0]
     assert kept.forget(None) == [] and not list(tmp_path.glob("epoch_*.pt"))
+
+
+def test_a_damaged_model_is_left_out_of_the_mean_and_told(tmp_path, log):
+    kept = KeptModels(tmp_path, 3)
+    for epoch in (1, 2, 3):
+        kept.keep({"w": torch.full((3,), float(epoch))}, epoch, {1: 0.3, 2: 0.2, 3: 0.1})
+    (tmp_path / "epoch_00002.pt").write_bytes(b"half")
+    kept.average()
+    assert checkpoint.load(tmp_path / "average.pt")["model"]["w"].tolist() == [2.0, 2.0, 2.0]
+    assert "left out: " in log.text and "epoch_00002.pt: not a whole checkpoint" in log.text
+    assert kept.forget({"w": torch.ones(3, dtype=torch.bool)}) == [1, 3]
+
+
+def test_a_run_without_any_whole_model_says_what_is_left(tmp_path):
+    with pytest.raises(TrainingError, match=r"epoch_N.pt.*--checkpoint resume_N"):
+        KeptModels(tmp_path, 3).average()
 
 
 @pytest.mark.parametrize(

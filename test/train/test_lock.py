@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from msrs.errors import TrainingError
+from msrs.errors import DataError, TrainingError
 from msrs.train.lock import locked
 
 pytest.importorskip("fcntl")
@@ -23,4 +23,12 @@ def test_a_second_run_is_told_and_a_killed_one_leaves_no_lock(tmp_path, root):
         other.kill()
         other.wait()
     with locked(tmp_path, 5.0):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_told_as_such(tmp_path):
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(DataError, match=r"file/exp: cannot be written"), locked(tmp_path / "file/exp"):
+        pass
+    with pytest.raises(DataError, match=r"x: cannot be written .File name too long"), locked(tmp_path / ("x" * 300)):
         pass

@@ -25,6 +25,14 @@ def test_lines_of_a_run_that_was_killed_are_dropped_after_the_place_of_resumptio
     assert [(line["num_updates"], line["loss"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 2.0)]
 
 
+def test_what_a_crash_of_the_machine_has_made_of_a_line_is_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    whole = '{"kind": "train", "num_updates": 1}\n'
+    path.write_bytes(b"\xff\x00\xfe\n12\nnull\n" + whole.encode() + b'{"kind": "\xc3\n\x00\x00')
+    JsonLines(path, 2).close()
+    assert path.read_text() == whole
+
+
 def test_what_was_seen_before_the_next_update_comes_once(tmp_path):
     """A `watch` line has the number of the updates before it, so that the resumed run writes the last one again."""
     path = tmp_path / "metrics.jsonl"
