@@ -37,6 +37,10 @@ def work(options: argparse.Namespace) -> None:
             raise ConfigError("--checkpoints needs --out FILE.pt, where the mean is to go.")
         average_files(options.checkpoints, options.out)
         return
+    if options.out:
+        raise ConfigError(
+            "--out goes with --checkpoints; with --exp the mean goes to EXP/checkpoints/NAME.pt (--name)."
+        )
     if not options.exp or (options.best or options.last or 0) < 1:
         raise ConfigError("--best N and --last N need --exp FOLDER, and an N of at least 1.")
     name = options.name or (f"best{options.best}" if options.best else f"last{options.last}")

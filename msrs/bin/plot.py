@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from msrs.command import CommandParser, run_command
+from msrs.errors import ConfigError
 from msrs.log import LOGGER
 from msrs.report.compare import PICTURES, draw_comparison
 from msrs.report.runs import parse_runs
@@ -32,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def work(options: argparse.Namespace) -> None:
-    """Draw the pictures and say where they are."""
+    """Draw the pictures and say where they are. Raises: ConfigError where another kind of picture is asked for."""
+    if options.out.lower().endswith((".jpg", ".jpeg", ".pdf", ".svg")):
+        raise ConfigError(f"--out {options.out}: pictures are PNG; name a file in .png, or a folder.")
     for path in draw_comparison(parse_runs(options.runs), options.out):
         LOGGER.info("written: %s", path)
 

@@ -64,6 +64,10 @@ def average_experiment(exp: Path, name: str, last: int | None, best: int | None,
     """
     if "/" in name or name.startswith("."):
         raise ConfigError(f"--name {name}: expected a word without a slash, such as best3; it names a file in {exp}.")
+    if name == "average":
+        raise ConfigError(
+            f"--name {name}: that is the model that the run itself has made; take another, such as best3."
+        )
     kept = dict(numbered(exp / "checkpoints", EPOCH))
     wanted = last or best or len(kept)
     if not kept or wanted > len(kept):

@@ -55,6 +55,8 @@ def test_files_of_ones_choice(exp, tmp_path):
             "resume_00000099.pt: resume_N and epoch_N are names of the run's own",
         ),
         (["--last", "1", "--name", "epoch_00002"], "epoch_00002.pt: resume_N and epoch_N are names of the run's own"),
+        (["--last", "1", "--name", "average"], "--name average: that is the model that the run itself has made"),
+        (["--last", "1", "--out", "mean.pt"], "--out goes with --checkpoints"),
         (["--checkpoints", "a.pt", "--out", "b/resume_1.pt"], "b/resume_1.pt: resume_N and epoch_N are names"),
     ],
 )

@@ -43,6 +43,12 @@ def test_faults(runs, log, words, message):
     assert not (runs / "plots").exists()
 
 
+def test_pictures_of_another_kind_are_refused(runs, log):
+    assert main(["--out", "all.jpg", "exp/dense_1"]) == 1
+    assert "--out all.jpg: pictures are PNG" in log.text
+    assert not (runs / "all.jpg").exists()
+
+
 def test_out_is_needed(runs, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["exp/dense_1"])
