@@ -70,19 +70,26 @@ def measure(options: argparse.Namespace, is_saving: bool) -> list[dict[str, floa
 def longest(rows: Sequence[dict[str, float]], megabytes: float) -> dict[str, float]:
     """Where a parabola through the measured peaks (attention grows with the square) meets the memory there is.
 
+    A straight line where the lengths are too short for the square to show, which then promises too much.
     Args: rows of at least three lengths. Returns: `fixed_megabytes`, `megabytes_a_frame` at the middle length, and
     `longest_frames`.
+
+    >>> rows = [{"frames": frames, "megabytes": 1000 + 2 * frames + 0.01 * frames**2} for frames in (100, 200, 400)]
+    >>> {name: round(value, 3) for name, value in longest(rows, 5000).items()}
+    {'fixed_megabytes': 1000.0, 'megabytes_a_frame': 6.0, 'longest_frames': 540.312}
+    >>> round(longest([{"frames": n, "megabytes": m} for n, m in ((1, 11), (2, 20), (3, 28.9))], 100)["longest_frames"], 2)
+    10.94
     """
     frames, peaks = (np.array([row[key] for row in rows], float) for key in ("frames", "megabytes"))
     square, linear, fixed = np.polyfit(frames, peaks, 2)
-    middle = float(np.median(frames))
-    roots = [
-        root.real for root in np.roots([square, linear, fixed - megabytes]) if abs(root.imag) < 1e-9 and root.real > 0
-    ]
+    if square <= 0:
+        square, (linear, fixed) = 0.0, np.polyfit(frames, peaks, 1)
+    room = megabytes - fixed
     return {
         "fixed_megabytes": float(fixed),
-        "megabytes_a_frame": float(linear + 2 * square * middle),
-        "longest_frames": float(min(roots)) if roots else float("nan"),
+        "megabytes_a_frame": float(linear + 2 * square * np.median(frames)),
+        # The root of the parabola, in the form that holds for a line too.
+        "longest_frames": float(2 * room / (linear + np.sqrt(linear**2 + 4 * square * room))),
     }
 
 
@@ -120,7 +127,7 @@ def work(options: argparse.Namespace) -> None:
         results[name] = {"rows": rows}
         for row in rows:
             print(f"{name:14}{row['frames']:6d} frames {row['seconds']:9.3f} s {row['megabytes']:10.0f} MB")
-        if len(rows) >= 3 and options.device == "cuda":
+        if len(rows) >= 3:
             results[name].update(longest(rows, options.gigabytes * 1000))
             seconds = results[name]["longest_frames"] / FRAMES_PER_SECOND
             print(f"{name:14}longest in {options.gigabytes:g} GB: {seconds:.0f} s of video (extrapolated)")
