@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msrs.batch_norm import BatchNorm2d
-from msrs.config import config
+from msrs.config import Free, config
 from msrs.frontends.blocks import ResidualBlock2d
 from msrs.lengths import length_mask, unpack_valid
 from msrs.ranges import Count, Counts
+from msrs.recompute import run_block
 
 STACKED_FRAMES = 5
 
@@ -47,9 +48,11 @@ class VideoResNet(nn.Module):
         type: Literal["resnet"] = "resnet"
         widths: Counts = (64, 128, 256, 512)  # channels of the residual stages; stride 2 from the second on
         blocks_per_stage: Count = 2
+        checkpoint: Free[bool] = False  # no activations are kept inside blocks: a third more time, far less memory
 
     def __init__(self, config: Config):
         super().__init__()
+        self.checkpoint = config.checkpoint
         first = config.widths[0]
         self.output_size = config.widths[-1]
         self.stem = nn.Conv2d(STACKED_FRAMES, first, 7, stride=2, padding=3, bias=False)
@@ -65,8 +68,13 @@ class VideoResNet(nn.Module):
         """Args: video (B, T, H, W) normalised, lengths (B,). Returns: features (B, T, C), lengths (B,) unchanged."""
         mask = length_mask(lengths, video.shape[1])
         x = stack_frames(video, mask).contiguous(memory_format=torch.channels_last)
-        x = F.max_pool2d(F.silu(self.stem_norm(self.stem(x))), 3, stride=2, padding=1)
-        return unpack_valid(self.blocks(x).mean((2, 3)), mask), lengths
+        x = run_block(self._begin, self.checkpoint, x, buffers_of=self.stem_norm)
+        for block in self.blocks:
+            x = run_block(block, self.checkpoint, x)
+        return unpack_valid(x.mean((2, 3)), mask), lengths
+
+    def _begin(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.silu(self.stem_norm(self.stem(x))), 3, stride=2, padding=1)
 
 
 class VideoConvNet(nn.Module):

@@ -12,7 +12,7 @@ from msrs.nets.attention import RelativeAttention, relative_position_table
 from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
 from msrs.nets.masked_norm import MaskedBatchNorm
-from msrs.nets.recompute import run_block
+from msrs.recompute import run_block
 from msrs.ranges import Count, NotNegative, Positive, ShareBelowOne
 
 

@@ -14,7 +14,7 @@ from msrs.lengths import length_mask
 from msrs.nets.conformer import feed_forward
 from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
-from msrs.nets.recompute import run_block
+from msrs.recompute import run_block
 from msrs.ranges import Count, NotNegative, Positive, ShareBelowOne
 
 

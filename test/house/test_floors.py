@@ -22,6 +22,7 @@ FLOORS = (
         "seeding",
         "lengths",
         "memory",
+        "recompute",
         "batch_norm",
         "shards",
     ),

@@ -1,13 +1,15 @@
-"""Stochastic depth and activation checkpointing of encoder and decoder."""
+"""Stochastic depth and activation checkpointing of encoder, decoder and front-ends."""
 
 import pytest
 import torch
 from torch import nn
 
+from msrs.frontends.video import VideoResNet
+from msrs.frontends.waveform import WaveformResNet
 from msrs.nets.conformer import Conformer
 from msrs.nets.drop_path import DropPath, drop_path_rates
-from msrs.nets.recompute import run_block
 from msrs.nets.transformer_decoder import TransformerDecoder
+from msrs.recompute import run_block
 
 V = 11
 SIZES = {"num_blocks": 3, "size": 16, "num_heads": 2, "feed_forward_size": 32, "dropout": 0.1, "attention_dropout": 0.1}
@@ -40,6 +42,32 @@ class Decoder(nn.Module):
         return self.part(self.tokens, TOKENS, self.memory, FRAMES)
 
 
+class Video(nn.Module):
+    """The visual ResNet over drawn pictures."""
+
+    def __init__(self, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.part = VideoResNet(VideoResNet.Config(widths=(16, 16), **options))
+        self.pictures = torch.randn(4, 13, 24, 24)
+
+    def forward(self):
+        return self.part(self.pictures, FRAMES)[0]
+
+
+class Audio(nn.Module):
+    """The ResNet over drawn waveforms."""
+
+    def __init__(self, **options):
+        super().__init__()
+        torch.manual_seed(0)
+        self.part = WaveformResNet(WaveformResNet.Config(widths=(4, 4, 8, 8), **options))
+        self.waves = torch.randn(4, 13 * 640)
+
+    def forward(self):
+        return self.part(self.waves, FRAMES * 640)[0]
+
+
 def train_steps(model: nn.Module) -> list[torch.Tensor]:
     """All that two steps of training leave behind, the random state included."""
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3)
@@ -54,9 +82,10 @@ def train_steps(model: nn.Module) -> list[torch.Tensor]:
     return [*kept, *model.parameters(), *model.buffers(), torch.get_rng_state()]
 
 
-@pytest.mark.parametrize("part", [Encoder, Decoder])
+@pytest.mark.parametrize("part", [Encoder, Decoder, Video, Audio])
 def test_checkpointing_changes_no_bit(part):
-    plain, saving = train_steps(part(drop_path=0.3)), train_steps(part(drop_path=0.3, checkpoint=True))
+    depth = {"drop_path": 0.3} if part in (Encoder, Decoder) else {}
+    plain, saving = train_steps(part(**depth)), train_steps(part(**depth, checkpoint=True))
     assert len(plain) == len(saving) > 50
     assert all(torch.equal(a, b) for a, b in zip(plain, saving))
 
@@ -70,7 +99,7 @@ def test_statistics_move_once_a_step():
     assert names == [name for name, _ in Encoder().named_buffers()]
 
 
-@pytest.mark.parametrize("part", [Encoder, Decoder])
+@pytest.mark.parametrize("part", [Encoder, Decoder, Video, Audio])
 def test_checkpointing_keeps_far_less(part):
     kept = []
     for is_recomputed in (False, True):

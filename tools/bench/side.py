@@ -13,6 +13,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from msrs.data.dataset import Batch
+from msrs.frontends.video import VideoResNet
+from msrs.frontends.waveform import WaveformResNet
 from msrs.memory import keep_freed_memory
 from msrs.models.recogniser import Recogniser, RecogniserConfig
 from msrs.nets.conformer import Conformer
@@ -66,7 +68,12 @@ def build_ours(options: argparse.Namespace) -> Recogniser:
     }  # fmt: skip
     encoder = Conformer.Config(**same, num_blocks=sizes.num_blocks)
     decoder = TransformerDecoder.Config(**same, num_blocks=sizes.num_decoder_blocks)
-    return Recogniser(RecogniserConfig(encoder=encoder, decoder=decoder), options.modality, sizes.vocabulary_size)
+    frontends = {
+        "video_frontend": VideoResNet.Config(checkpoint=options.checkpoint),
+        "audio_frontend": WaveformResNet.Config(checkpoint=options.checkpoint),
+    }
+    config = RecogniserConfig(encoder=encoder, decoder=decoder, **frontends)
+    return Recogniser(config, options.modality, sizes.vocabulary_size)
 
 
 class Side:

@@ -1,17 +1,21 @@
 """Activation checkpointing: memory for time; a block keeps its input alone and is computed again in the backward pass."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-def run_block(block: nn.Module, is_recomputed: bool, *inputs: Tensor) -> Tensor:
+def run_block(
+    block: Callable[..., Any], is_recomputed: bool, *inputs: Tensor, buffers_of: nn.Module | None = None
+) -> Any:
     """`block(*inputs)`; where asked for, and where a gradient is wanted, its activations are not kept but recomputed.
 
     (Chen et al., arXiv 1604.06174.) Outputs, gradients, random draws and buffers are the very same either way.
+    Args: buffers_of, the module whose buffers a block moves that is no module itself.
     """
     if not is_recomputed or not torch.is_grad_enabled():
         return block(*inputs)
@@ -19,7 +23,7 @@ def run_block(block: nn.Module, is_recomputed: bool, *inputs: Tensor) -> Tensor:
         block,
         *inputs,
         use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), on_copies_of_buffers(block)),
+        context_fn=lambda: (contextlib.nullcontext(), on_copies_of_buffers(buffers_of or block)),
     )
 
 
