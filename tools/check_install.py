@@ -186,7 +186,7 @@ def run_checks() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         results = [
-            run_check("video and sound", lambda: check_media(folder), f"{pip} --force-reinstall 'av>=14'"),
+            run_check("video and sound", lambda: check_media(folder), f"{pip} --force-reinstall 'av>=15'"),
             run_check("face", lambda: check_face(folder), f"msrs-fetch-face-model; {pip} mediapipe==0.10.31"),
             run_check("archive", lambda: check_archive(folder), f"{pip} --force-reinstall 'kaldiio>=2.18,<3'"),
             run_check("units", lambda: check_units(folder), f"{pip} --force-reinstall 'sentencepiece>=0.2,<0.3'"),

@@ -85,7 +85,7 @@ def parser() -> CommandParser:
     """The options of the command."""
     options = CommandParser("ablation", "Train, decode and tabulate a list of runs. Started again, it goes on.")
     add = options.add_argument
-    add("--list", type=Path, help="the list, such as conf/ablation/plateau.yaml")
+    add("--list", type=Path, help="the list of runs, conf/ablation/NAME.yaml")
     add(
         "--feats",
         type=Path,
@@ -150,7 +150,7 @@ def work(options: argparse.Namespace) -> int:
     if options.steps:
         return take_steps(options.steps)
     if not options.list:
-        raise ConfigError("--list is missing: name a list of runs, such as conf/ablation/plateau.yaml.")
+        raise ConfigError("--list is missing: name a list of runs, conf/ablation/NAME.yaml.")
     listed = configuration.load(RunList, options.list)
     exp = options.exp / options.list.stem
     runs = make_runs(listed, exp, options.only)
@@ -252,9 +252,12 @@ def check_made(listed: RunList, options: argparse.Namespace) -> None:
     """Raises: StageError where the tokens or a set are not there."""
     needed = [options.feats / name / "text" for name in (options.train_set, options.dev_set, *options.test_sets)]
     needed.append(options.tokens_root / f"tokens_{listed.tokens}/tokens.txt")
+    kind = listed.tokens.rstrip("0123456789")
+    size = listed.tokens.removeprefix(kind)
+    words = f"--stop-stage 3 --modality video --token-type {kind}" + (f" --token-size {size}" if size else "")
     for path in needed:
         if not path.exists():
-            raise StageError(f"{path} is missing; make it with ./run.sh --stage 0 --stop-stage 3 --modality video.")
+            raise StageError(f"{path} is missing; make it with ./run.sh {words}.")
 
 
 def check_run(run: Run, listed: RunList, options: argparse.Namespace) -> None:

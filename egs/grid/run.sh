@@ -6,9 +6,12 @@ recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # A tree with its own lists may have a set of speakers that are in no other; it is tested on too.
 test_sets="test"
 grid=${GRID_DIR:-}
-for ((i = 1; i < $#; i++)); do
+for ((i = 1; i <= $#; i++)); do
     next=$((i + 1))
-    case ${!i} in --grid-dir | --grid_dir) grid=${!next} ;; esac
+    case ${!i} in
+        --grid-dir | --grid_dir) grid=${!next:-} ;;
+        --grid-dir=* | --grid_dir=*) grid=${!i#*=} ;;
+    esac
 done
 if [[ -f $grid/split/unseen.txt || -d $recipe/data/unseen ]]; then test_sets="test unseen"; fi
 

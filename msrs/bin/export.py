@@ -16,7 +16,9 @@ def parser() -> CommandParser:
         "by --checkpoint average_narrow.",
     )
     options.add_argument("--exp", type=Path, required=True, help="experiment folder (stage 4), exp/<tag>")
-    options.add_argument("--checkpoint", default="average", help="a name in <exp>/checkpoints, without .pt")
+    options.add_argument(
+        "--checkpoint", default="average", help="name of a file in <exp>/checkpoints without .pt, or a path"
+    )
     return options
 
 

@@ -12,8 +12,8 @@ from msrs.nets.attention import RelativeAttention, relative_position_table
 from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
 from msrs.nets.masked_norm import MaskedBatchNorm
-from msrs.recompute import run_block
 from msrs.ranges import Count, NotNegative, Positive, ShareBelowOne
+from msrs.recompute import run_block
 
 
 def feed_forward(size: int, hidden_size: int, dropout: float) -> nn.Sequential:

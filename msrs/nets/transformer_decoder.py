@@ -14,8 +14,8 @@ from msrs.lengths import length_mask
 from msrs.nets.conformer import feed_forward
 from msrs.nets.drop_path import DropPath, drop_path_rates
 from msrs.nets.layer_scale import branch_scale
-from msrs.recompute import run_block
 from msrs.ranges import Count, NotNegative, Positive, ShareBelowOne
+from msrs.recompute import run_block
 
 
 def position_table(num_positions: int, size: int, device: torch.device, start: int = 0) -> Tensor:

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,17 @@ def test_lists_make_the_sets_wherever_the_clips_lie(tmp_path, inner):
     assert train.utt2spk == {"s1-bbaf2n": "s1"}
     assert (tmp_path / "data/train/words.ctm").read_text().splitlines()[0] == "s1-bbaf2n 1 0.950 0.230 bin"
     assert validate_datadir(tmp_path / "data/test") == []
+
+
+@pytest.mark.parametrize("words", [("--grid-dir", "{}"), ("--grid-dir={}",), ("--grid_dir={}", "--stage", "5")])
+def test_a_tree_with_unseen_speakers_is_tested_on_them_however_it_is_named(tmp_path, words):
+    shutil.copytree(ROOT / "utils", tmp_path / "utils")
+    (tmp_path / "egs/grid").mkdir(parents=True)
+    shutil.copy(ROOT / "egs/grid/run.sh", tmp_path / "egs/grid")
+    tree = make_tree(tmp_path / "tree", CLIPS, splits=LISTS | {"unseen": ["s2/bbaf2n"]})
+    command = [tmp_path / "egs/grid/run.sh", "--dry-run", *(word.format(tree) for word in words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "--ref data/unseen/text" in done.stdout
 
 
 def test_times_are_found_in_a_swapped_folder_and_never_taken_from_other_words(tmp_path):
