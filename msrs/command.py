@@ -1,6 +1,8 @@
 """What all commands share: options in both spellings, the log's first line, errors as sentences, exit codes."""
 
 import argparse
+import os
+import select
 import sys
 from collections.abc import Callable, Sequence
 
@@ -40,22 +42,37 @@ def run_command(
 ) -> int:
     """Parse `argv` (None: the process's), log the first line, do the work. Returns: the exit code.
 
-    0 on success or what `work` returns; 1 on an expected failure, told in a sentence; 130 on Ctrl-C.
+    0 on success or what `work` returns; 1 on an expected failure, told in a sentence; 130 on Ctrl-C; 141 where what reads
+    the output, such as `head`, has gone.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(arguments)
     start_log()
     log_start(parser.prog, arguments)
     try:
-        return work(options) or 0
+        code = work(options) or 0
+        sys.stdout.flush()
+        return code
     except MsrsError as error:
         LOGGER.error("%s", error)
     except KeyboardInterrupt:
         LOGGER.error("stopped by the user; the same command goes on from here")
         return 130
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return 141
         told = write_error(error.filename or "output", error)
         if told is error:
             raise
         LOGGER.error("%s", told)
     return 1
+
+
+def _is_unread() -> bool:
+    """Whether it is the output that nobody reads any more, rather than another process; what is left of it is dropped."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    if not any(event & select.POLLERR for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

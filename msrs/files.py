@@ -15,9 +15,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
     The temporary name keeps the suffix, because encoders choose their container by it.
-    Raises: DataError naming the file and the remedy where the disk is full or not writable, or the name is taken.
+    Raises: DataError naming the file and the remedy where the disk is full or not writable, or the name is taken or none.
     """
     path = Path(path)
+    if not path.name:
+        raise DataError(f"{path}: names no file; give the name of the one that is to be written.")
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,11 @@ on_option() {
                 fi
             done
             ;;
+        snr-db)
+            if [[ -z ${2//[[:space:]]/} ]]; then
+                option_error "--snr-db is '$2', expected levels in decibels in one word, such as \"0 10 clean\""
+            fi
+            ;;
         # Another unit has another number of units: the recipe's does not hold for the one that a user types.
         token-type) token_size= ;;
     esac

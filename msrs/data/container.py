@@ -38,7 +38,7 @@ def _open(source: str | Path | bytes, name: str) -> av.container.InputContainer:
     if not isinstance(source, bytes):
         path = Path(source).absolute()  # absolute, so that no name is taken for a protocol
         if not path.is_file():
-            raise MediaError(f"{name}: no such file.")
+            raise MediaError(f"{name}: no such file{' (a folder)' if path.is_dir() else ''}.")
         if path.stat().st_size == 0:
             raise MediaError(f"{name}: the file is empty.")
     file = io.BytesIO(source) if isinstance(source, bytes) else str(path)

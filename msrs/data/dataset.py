@@ -109,7 +109,7 @@ class UtteranceDataset(Dataset):
         num_frames = read_num_frames(self.folder / "utt2num_frames")
         self.texts = read_table(self.folder / "text")
         self.utt_ids = sorted(num_frames)
-        self._check_list("text", self.texts)
+        self.check_list("text", self.texts)
         self.num_frames = [num_frames[utt_id] for utt_id in self.utt_ids]
         self.encode, self.augment, self.seed = encode, augment, seed
         self.takes_both = modality == "audiovisual"
@@ -128,10 +128,11 @@ class UtteranceDataset(Dataset):
                 f"{path} is missing: the dump has no {stream}. Rerun stage 2 with a --modality that has it.{hint}"
             )
         reader = ArkReader(path)
-        self._check_list(path.name, reader)
+        self.check_list(path.name, reader)
         return reader
 
-    def _check_list(self, name: str, entries: Container[str]) -> None:
+    def check_list(self, name: str, entries: Container[str]) -> None:
+        """Raises: DataError where a list of the dump, called `name`, lacks one of the utterances."""
         if missing := [utt_id for utt_id in self.utt_ids if utt_id not in entries]:
             raise DataError(
                 f"{self.folder}/{name} lacks {missing[0]} of utt2num_frames ({len(missing)} in all); delete the file and "

@@ -12,7 +12,7 @@ from typing import Literal
 import av
 import numpy as np
 
-from msrs.data.container import decoded, opened, video_stream
+from msrs.data.container import decoded, first_video, opened, video_stream
 from msrs.data.encoder import encode_video, write_video
 from msrs.data.sound import read_audio, stream_audio
 from msrs.errors import MediaError
@@ -21,6 +21,7 @@ __all__ = [
     "VideoInfo",
     "count_frames",
     "encode_video",
+    "has_pictures",
     "media_seconds",
     "probe",
     "read_audio",
@@ -74,6 +75,12 @@ def media_seconds(path: str | Path) -> float | None:
     """
     with opened(path) as (container, _):
         return container.duration / av.time_base if container.duration else None
+
+
+def has_pictures(path: str | Path) -> bool:
+    """Whether a recording has a track of pictures. Raises: MediaError where it cannot be opened."""
+    with opened(path) as (container, _):
+        return first_video(container) is not None
 
 
 def read_video(

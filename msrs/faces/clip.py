@@ -18,7 +18,7 @@ from msrs.data.augment import (
 )
 from msrs.data.cut import FPS, Cut, CutJob, cut_recording
 from msrs.data.dataset import Utterance
-from msrs.data.media import media_seconds, read_video_array
+from msrs.data.media import has_pictures, media_seconds, read_video_array
 from msrs.data.pauses import cut_at_pauses, loudness, motion, smoothed
 from msrs.data.sound import has_sound
 from msrs.errors import ConfigError, MediaError
@@ -57,7 +57,7 @@ class ClipReader:
         Raises: MediaError where a file cannot be used or shows no face; ConfigError where the model needs another one.
         """
         streams = self._choose_streams(video, audio)
-        if video is None and (streams != "audio" or audio is None):
+        if not video and (streams != "audio" or not audio):
             raise ConfigError(f"the model is to read {streams}; give it a file that has that.")
         sound = None if streams == "video" else str(audio or video)
         name = Path(video or audio).stem
@@ -81,6 +81,8 @@ class ClipReader:
             LOGGER.warning("%s: has no sound, so its pictures alone are read", video)
             warn_if_never_dropped(self.augment, "video")
             return "video"
+        if self.modality == "audiovisual" and streams != "audio" and video and not has_pictures(video):
+            raise MediaError(f"{video}: has no pictures; read its sound alone with --streams audio.")
         return streams
 
     def _listen(self, sound: str, is_given: bool) -> np.ndarray:

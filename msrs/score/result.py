@@ -139,8 +139,15 @@ def read_result(folder: str | Path) -> dict[str, Any]:
         result = json.loads(path.read_text(encoding="utf-8"))
         for unit in ("words", "characters"):
             read_counts(result[unit])
+            _low, _high = result[unit]["interval"] or (0.0, 0.0)
+        for entry in (
+            result.get("environment", {}).get("packages", {}),
+            result.get("options", {}),
+            result.get("rules", {}),
+        ):
+            dict(entry)
         return result
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: not a result of msrs-score ({error!r}); run msrs-score again.") from None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from msrs.files import read_lines, write_text
+from msrs.files import write_text
 from msrs.search.hypothesis import Hypothesis
 from msrs.text.transcripts import write_transcripts
 
@@ -56,8 +56,9 @@ def read_partial(folder: Path, digest: str) -> tuple[dict[str, Decoded], bool]:
     none).
     """
     path = folder / PARTIAL
-    lines = read_lines(path) if path.is_file() else []
-    if not lines:
+    # A kill or a full disk may cut a line off within a character.
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else [""]
+    if lines == [""]:
         return {}, False
     if lines[0] != json.dumps({"digest": digest}):
         return {}, True

@@ -62,6 +62,7 @@ def average_experiment(exp: Path, name: str, last: int | None, best: int | None,
     Raises: StageError where there are fewer than asked for, or no scores to choose by; ConfigError on a name with a slash
     or one that is the run's own.
     """
+    name = name.removesuffix(".pt")
     if "/" in name or name.startswith("."):
         raise ConfigError(f"--name {name}: expected a word without a slash, such as best3; it names a file in {exp}.")
     if name == "average":
@@ -88,7 +89,14 @@ def average_experiment(exp: Path, name: str, last: int | None, best: int | None,
 
 
 def average_files(paths: Sequence[Path], target: Path) -> Path:
-    """Write the mean of checkpoints. Raises: ConfigError where `target` is named as what a run goes on from or drops."""
+    """Write the mean of checkpoints.
+
+    Raises: ConfigError where `target` is named as what a run goes on from or drops, or as no checkpoint.
+    """
+    if target.suffix != ".pt":
+        raise ConfigError(
+            f"{target}: expected a name that ends in .pt, for --checkpoint takes no other path; choose another."
+        )
     if RESUME.fullmatch(target.name) or EPOCH.fullmatch(target.name):
         raise ConfigError(
             f"{target}: resume_N and epoch_N are names of the run's own files; take another, such as best3."

@@ -77,10 +77,15 @@ def load(path: str | Path, is_mapped: bool = False) -> dict:
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """The model's weights of a checkpoint. Raises: as `load`; TrainingError where it holds none."""
+    """The model's weights of a checkpoint. Raises: as `load`; TrainingError where it holds none, or values not finite."""
     weights = load(path).get("model")
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise TrainingError(f"{path}: a checkpoint without a model; take average.pt, epoch_N.pt or resume_N.pt.")
+    for name, value in weights.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise TrainingError(
+                f"{path}: {name} has values that are not finite, for training diverged; take another file."
+            )
     return weights
 
 
@@ -149,15 +154,19 @@ def load_model(exp: str | Path, checkpoint: str = "average") -> tuple[Recogniser
     path = Path(checkpoint)
     if path.suffix != ".pt":
         path = exp / "checkpoints" / f"{checkpoint}.pt"
-        if not path.exists():
-            raise StageError(
-                f"{path} does not exist: stage 4 has not ended. Run it again, it goes on where it stopped."
-            )
+    if not path.exists():
+        there = sorted(other.stem for other in (exp / "checkpoints").glob("*.pt"))
+        if "average" in there:
+            raise StageError(f"{path} does not exist; there are {', '.join(there)} (msrs-average makes others).")
+        raise StageError(f"{path} does not exist: stage 4 has not ended. Run it again, it goes on where it stopped.")
     model = Recogniser(options.model, options.modality, tokenizer.size)
     state = load_weights(path)
     fit_to_state(model, state)  # where units have been cut out
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise TrainingError(f"{path} does not fit {exp / 'config.yaml'}: {error}") from None
+    own, given = ({name: value.shape for name, value in one.items()} for one in (model.state_dict(), state))
+    if others := sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name)):
+        raise TrainingError(
+            f"{path} does not fit {exp / 'config.yaml'}: {len(others)} parameters are others, first {others[0]}; take a "
+            f"checkpoint of this run, or the experiment folder of the one that it is from."
+        )
+    model.load_state_dict(state)
     return model.eval(), tokenizer, options

@@ -28,6 +28,7 @@ def exp(tmp_path):
         (["--best", "1"], "best1", 2.0),
         (["--best", "2"], "best2", 2.5),
         (["--best", "2", "--by", "loss", "--name", "mine"], "mine", 3.5),
+        (["--last", "2", "--name", "mine.pt"], "mine", 3.5),
     ],
 )
 def test_the_best_or_the_last(exp, words, name, value):
@@ -55,6 +56,8 @@ def test_files_of_ones_choice(exp, tmp_path):
             "resume_00000099.pt: resume_N and epoch_N are names of the run's own",
         ),
         (["--last", "1", "--name", "epoch_00002"], "epoch_00002.pt: resume_N and epoch_N are names of the run's own"),
+        (["--last", "1", "--name", "average.pt"], "--name average: that"),
+        (["--checkpoints", "a.pt", "--out", "b/mean"], "b/mean: expected a name that ends in .pt"),
         (["--last", "1", "--name", "average"], "--name average: that is the model that the run itself has made"),
         (["--last", "1", "--out", "mean.pt"], "--out goes with --checkpoints"),
         (["--checkpoints", "a.pt", "--out", "b/resume_1.pt"], "b/resume_1.pt: resume_N and epoch_N are names"),

@@ -59,7 +59,10 @@ def test_a_new_model_is_noticed(make_experiment, make_feats, log):
     ("change", "message"),
     [
         ({"--exp": "exp/none"}, "exp/none holds no trained model; run stage 4"),
-        ({"--checkpoint": "epoch_9"}, "epoch_9.pt does not exist: stage 4 has not ended"),
+        (
+            {"--checkpoint": "epoch_9"},
+            "epoch_9.pt does not exist; there are average, best3 (msrs-average makes others)",
+        ),
         ({"--feats": "dump/feats/none"}, "dump/feats/none: no dumped utterances here; run stage 2"),
         ({"--name": "a/b"}, "--name 'a/b' cannot name a folder"),
         ({"--noise": "white"}, "--noise and --snr-db go together"),
@@ -76,12 +79,37 @@ def test_a_new_model_is_noticed(make_experiment, make_feats, log):
     ],
 )
 def test_faults_are_sentences(make_experiment, make_feats, log, monkeypatch, tmp_path, change, message):
-    make_experiment("video")
+    exp = make_experiment("video")
+    shutil.copy(exp / "checkpoints/average.pt", exp / "checkpoints/best3.pt")
     make_feats()
     monkeypatch.chdir(tmp_path)
     words = {"--exp": "exp/video", "--feats": "dump/feats/test"} | change
     assert main([word for pair in words.items() for word in pair]) == 1
     assert message in log.text
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        ("best3.pt", r"best3.pt does not exist; there are average \(msrs-average makes others"),
+        ("exp/video/best3", "best3.pt does not exist; there are average"),
+        (
+            "exp/audio/checkpoints/average.pt",
+            r"average.pt does not fit exp/video/config.yaml: \d+ parameters are others, ",
+        ),
+    ],
+)
+def test_a_checkpoint_of_elsewhere_is_told_in_a_line(
+    make_experiment, make_feats, log, monkeypatch, tmp_path, checkpoint, message
+):
+    make_experiment("video")
+    make_experiment("audio")
+    make_feats()
+    monkeypatch.chdir(tmp_path)
+    assert main(["--exp", "exp/video", "--feats", "dump/feats/test", "--checkpoint", checkpoint]) == 1
+    told = log.records[-1].getMessage()
+    assert re.search(message, told)
+    assert len(told) < 300
 
 
 def test_an_audiovisual_model_wants_a_dump_with_sound(make_experiment, make_feats, log):

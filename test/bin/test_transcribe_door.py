@@ -1,3 +1,5 @@
+import wave
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,28 @@ def test_a_film_without_a_face_is_told(make_experiment, tmp_path, face_model, lo
     write_tone(tmp_path / "noise.mp4")
     assert main([str(tmp_path / "noise.mp4"), "--model", str(exp)]) == 1
     assert "noise.mp4: no face found in any of its 25 frames" in log.text
+
+
+def test_a_sound_file_for_a_model_of_both_is_told_the_way(make_experiment, tmp_path, log):
+    exp = make_experiment("audiovisual")
+    with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(np.arange(16000, dtype=np.int16).tobytes())
+    words = [str(tmp_path / "tone.wav"), "--model", str(exp)]
+    assert main(words) == 1
+    assert "tone.wav: has no pictures; read its sound alone with --streams audio" in log.text
+    assert main([*words, "--streams", "audio"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("", "the model is to read audio; give it a file"), ("x", "x: no such file (a folder)")]
+)
+def test_what_is_no_file_is_told(make_experiment, tmp_path, monkeypatch, log, name, message):
+    exp = make_experiment("audio")
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main([name, "--model", str(exp)]) == 1
+    assert message in log.text
 
 
 def test_a_sound_file_belongs_to_one_clip(make_experiment, log):

@@ -6,9 +6,11 @@ import yaml
 
 from msrs.data.ark import ArkReader, ArkWriter
 from msrs.data.joined import join_clips
+from msrs.data.kaldi_table import write_table
 from msrs.data.media import encode_video, read_video_array
-from msrs.errors import DataError
+from msrs.errors import DataError, MsrsError
 from msrs.files import read_lines, write_text
+from msrs.stage_mark import content_digest
 
 CLIPS = {"s1-a": 5, "s1-b": 7, "s1-c": 6, "s2-a": 8, "s2-b": 9}
 
@@ -65,3 +67,55 @@ def test_a_current_dump_is_passed_over_and_another_made_anew(source, tmp_path):
     assert [len(name.split("+")) for name in table(target / "text")] == [3]
     with pytest.raises(DataError, match="no speaker has 4 clips to join"):
         join_clips(source, target, 4)
+
+
+def test_an_utterance_without_text_adds_no_word(source, tmp_path):
+    write_table(source / "text", {name: "" if name in ("s1-a", "s1-b", "s1-c", "s2-a") else "say b" for name in CLIPS})
+    join_clips(source, tmp_path / "joined", 2)
+    assert sorted(line.partition(" ")[2] for line in read_lines(tmp_path / "joined/text")) == ["", "say b"]
+
+
+def test_sound_alone_is_joined_and_described_as_it_is(source, tmp_path):
+    for name in ("video.ark", "video.scp"):
+        (source / name).unlink()
+    write_text(source / "feats.yaml", "modality: audio\nnum_utterances: 5\n")
+    join_clips(source, tmp_path / "joined", 2)
+    assert not (tmp_path / "joined/video.scp").exists()
+    described = yaml.safe_load((tmp_path / "joined/feats.yaml").read_text())
+    assert described["num_utterances"] == len(ArkReader(tmp_path / "joined/audio.scp")) == 2
+    assert "video_format" not in described
+
+
+def test_clips_of_a_dump_made_anew_are_joined_anew_and_training_notices(source, tmp_path):
+    target, mark = tmp_path / "joined", source / ".done.dump.json"
+    digests = []
+    for text in ('{"option x": "1"}', '{"option x": "2"}'):
+        mark.write_text(text)
+        join_clips(source, target, 2)
+        digests.append(content_digest(target, "dump"))
+        before = (target / "video.ark").stat().st_mtime_ns
+        join_clips(source, target, 2)
+        assert (target / "video.ark").stat().st_mtime_ns == before
+    assert None not in digests and digests[0] != digests[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("utt2num_frames", None, "no dumped utterances here; run stage 2"),
+        ("utt2num_frames", "s1-a x\n", "utt2num_frames:1: expected `utterance frames`, given 's1-a x'"),
+        ("text", None, "text: cannot be read"),
+        ("text", "s1-a say a\n", "text lacks s1-b of utt2num_frames"),
+        ("utt2spk", None, "utt2spk: cannot be read"),
+        ("utt2spk", "s1-a s1\n", "utt2spk lacks s1-b of utt2num_frames"),
+        ("audio.scp", "", "audio.scp lacks s1-a of utt2num_frames"),
+        ("feats.yaml", None, "feats.yaml: cannot be read"),
+        ("feats.yaml", "a: [", "feats.yaml:1: not valid YAML"),
+    ],
+)
+def test_a_damaged_dump_is_told(source, tmp_path, name, content, message):
+    (source / name).unlink()
+    if content is not None:
+        write_text(source / name, content)
+    with pytest.raises(MsrsError, match=message):
+        join_clips(source, tmp_path / "joined", 2)

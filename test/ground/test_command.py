@@ -1,6 +1,8 @@
 """What all commands share: spellings, exit codes, sentences in place of tracebacks."""
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
@@ -41,3 +43,27 @@ def test_exit_codes():
     assert run_command(parser(), fail(KeyboardInterrupt()), []) == 130
     with pytest.raises(ZeroDivisionError):
         run_command(parser(), fail(ZeroDivisionError()), [])
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_reader_that_has_seen_enough_is_no_failure(flush):
+    code = (
+        "import sys; from msrs.command import CommandParser, run_command\n"
+        f"work = lambda options: [print('x' * 99, flush={flush}) for _ in range(3000)] and None\n"
+        "sys.exit(run_command(CommandParser('msrs-x', 'y'), work, []))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    process.stdout.close()
+    told = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 141  # as of any program that is piped into `head`
+    assert "Error" not in told and "Exception" not in told
+
+
+def test_another_pipe_that_breaks_is_a_failure():
+    def work(options):
+        raise BrokenPipeError(errno.EPIPE, "a worker's")
+
+    with pytest.raises(BrokenPipeError):
+        run_command(CommandParser("msrs-x", "y"), work, [])

@@ -56,3 +56,9 @@ def test_a_name_that_is_taken_is_told(tmp_path):
     with pytest.raises(DataError, match=rf"{tmp_path}: cannot be written"):
         write_text(tmp_path, "x")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_what_names_no_file_is_told(name):
+    with pytest.raises(DataError, match="names no file"):
+        write_text(name, "text")

@@ -195,6 +195,7 @@ def test_a_dry_run_prints_commands_and_runs_none(recipe):
         (["--tag", "--stage", "2"], "--tag needs a value"),
         (["--modality", "vido"], "expected one of video, audio, audiovisual"),
         (["--streams", "video sound"], "--streams is 'video sound', expected some of video, audio, audiovisual"),
+        (["--snr-db", " "], "--snr-db is ' ', expected levels in decibels in one word, such as \"0 10 clean\""),
         (["--dry-run=1"], "--dry-run takes no value"),
         (["3"], "3 is not an option"),
     ],

@@ -87,3 +87,15 @@ def test_results_that_are_not(tmp_path):
         (tmp_path / "result.json").write_text(text, encoding="utf-8")
         with pytest.raises(DataError, match="not a result of msrs-score"):
             read_result(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"environment": None}, {"environment": {"packages": 1}}, {"options": 1}, {"rules": "x"},
+                                    {"words": {"interval": [1]}}, {"characters": {"interval": 3}}])  # fmt: skip
+def test_results_that_lack_something_are_not_taken(tmp_path, change):
+    result = write_score(tmp_path, score({"s1-a": "x"}, {"s1-a": "x"}, RULE_SETS["upper"]), {})
+    assert read_result(tmp_path)["words"]["interval"] == list(result["words"]["interval"])
+    for key, value in change.items():
+        result[key] = result[key] | value if key in ("words", "characters") else value
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    with pytest.raises(DataError, match="not a result of msrs-score"):
+        read_result(tmp_path)

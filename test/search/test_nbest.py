@@ -29,6 +29,14 @@ def test_partial_results_survive_a_kill_in_mid_line(tmp_path):
     assert sorted(read_partial(tmp_path, "x")[0]) == ["s1-a", "s1-b", "s1-c"]
 
 
+def test_a_line_cut_off_within_a_character_costs_no_more_than_itself(tmp_path):
+    with open_partial(tmp_path, "x", {}) as append:
+        append(make("s1-a", "grün"))
+    with open(tmp_path / "nbest.partial.jsonl", "ab") as handle:
+        handle.write(make("s1-b", "緑").to_line().encode().partition("緑".encode())[0] + "緑".encode()[:1])
+    assert read_partial(tmp_path, "x") == ({"s1-a": make("s1-a", "grün")}, False)
+
+
 def test_partial_results_of_other_options_are_not_taken(tmp_path):
     assert read_partial(tmp_path, "x") == ({}, False)
     with open_partial(tmp_path, "x", {}) as append:

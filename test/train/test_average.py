@@ -25,6 +25,7 @@ def test_the_mean_of_weights_keeps_zeros_and_counters(tmp_path):
         ({"model": {"w": torch.ones(2)}}, "other parameters"),
         ({"w": torch.ones(1)}, "without a model"),
         ({"model": {"w": 1.0}}, "without a model"),
+        ({"model": {"w": torch.tensor([torch.nan])}}, "w has values that are not finite"),
         ([1, 2], "not a whole checkpoint .a list"),
     ],
 )
