@@ -11,7 +11,7 @@ import argparse
 import json
 import multiprocessing
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -47,9 +47,8 @@ def take_step(options: argparse.Namespace) -> dict[str, float] | None:
     return {"frames": options.frames, "seconds": figures["seconds"][-1], "megabytes": figures["peak_megabytes"]}
 
 
-def measure(options: argparse.Namespace, is_saving: bool) -> list[dict[str, float]]:
+def measure(options: argparse.Namespace, is_saving: bool) -> Iterator[dict[str, float]]:
     """A row a length, up to the one for which memory is short."""
-    rows = []
     options.checkpoint = is_saving
     for frames in options.lengths:
         options.frames = frames
@@ -63,8 +62,7 @@ def measure(options: argparse.Namespace, is_saving: bool) -> list[dict[str, floa
                     row = None
         if row is None:
             break
-        rows.append(row)
-    return rows
+        yield row
 
 
 def longest(rows: Sequence[dict[str, float]], megabytes: float) -> dict[str, float]:
@@ -122,11 +120,11 @@ def work(options: argparse.Namespace) -> None:
     options.modality, options.batch, options.spread, options.peer = "video", 1, 0.0, None
     results = {}
     for is_saving in (False, True):
-        rows = measure(options, is_saving)
-        name = "checkpointed" if is_saving else "plain"
+        name, rows = "checkpointed" if is_saving else "plain", []
         results[name] = {"rows": rows}
-        for row in rows:
-            print(f"{name:14}{row['frames']:6d} frames {row['seconds']:9.3f} s {row['megabytes']:10.0f} MB")
+        for row in measure(options, is_saving):
+            rows.append(row)
+            print(f"{name:14}{row['frames']:6d} frames {row['seconds']:9.3f} s {row['megabytes']:10.0f} MB", flush=True)
         if len(rows) >= 3:
             results[name].update(longest(rows, options.gigabytes * 1000))
             seconds = results[name]["longest_frames"] / FRAMES_PER_SECOND
