@@ -35,6 +35,8 @@ class ContinuousSparsification(Msrs):
         stop_flips: Share = 0.0
         finish: Literal["dense", "sparse"] = "sparse"
         min_density: Share = 0.0
+        granularity: Literal["weight", "2:4", "neuron"] = "weight"
+        strength: float | Literal["quantile", "steered"] = "quantile"
         backward: Temperature | None = None
         phi_start: float = 0.0
         phi_clamp: Positive | None = None

@@ -43,7 +43,7 @@ settings: {optim.lr: 1e-3}
 decode: {beam_size: 2}
 runs:
   shuffled: {sparse.type: control_mask, sparse.masks: "{exp}/found_{seed}/masks.npz", sparse.change: shuffled}
-  found: {sparse.type: msrs, sparse.epochs: 1, sparse.calibration_steps: 1, sparse.strength: steered, sparse.phi_lr: 0.2}
+  found: {sparse.type: msrs, sparse.granularity: weight, sparse.epochs: 1, sparse.calibration_steps: 1, sparse.phi_lr: 0.2}
   dense: {}
 plots: {flow: [dense, found]}
 """

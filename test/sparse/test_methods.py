@@ -279,9 +279,15 @@ def test_a_phase_longer_than_the_run_is_cut(make_tagger, make_method):
     assert make_method("rigl", make_tagger(), total_steps=100).num_steps == 100
 
 
-def test_the_defaults_are_those_that_the_reference_settles():
+def test_the_defaults_are_those_that_the_reference_or_development_sets_settle():
     config = Msrs.Config()
-    assert (config.phi_start, config.phi_clamp, config.epochs, config.stop_flips) == (0.1, 1.0, 5.0, 0.001)
+    assert (config.granularity, config.strength, config.target_density, config.epochs) == (
+        "neuron",
+        "steered",
+        0.5,
+        2.0,
+    )
+    assert (config.phi_start, config.phi_clamp, config.finish, config.stop_flips) == (0.1, 1.0, "dense", 0.001)
     assert (config.forward.start, config.forward.end, config.backward.start) == (1.0, 200.0, 5.0)
 
 

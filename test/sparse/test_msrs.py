@@ -36,6 +36,7 @@ def settle(force: float, steps: int, **keys: object) -> float:
     model = Line(1)
     nn.init.ones_(model.weight)
     keys = {"min_density": 0.0, "rescale": False, "forward": constant(1.0), "backward": constant(1.0)} | keys
+    keys |= {"granularity": "weight"}
     method = SPARSE_METHODS.build(Msrs.Config(steps=steps, stop_flips=0.0, **keys))
     method.attach(model, steps + 1, 1, 0)
     for step in range(steps - 1):  # the last step of a phase ends it
@@ -74,6 +75,7 @@ def recover(seed: int, **keys: object) -> tuple[int, int]:
     model = Line(20, torch.float64)
     model.weight.data = 0.3 * torch.randn(1, 20, generator=generator, dtype=torch.float64)
     keys = {"strength": 1e-3, "phi_start": 0.0, "phi_lr": 0.02, "rescale": False, "min_density": 0.0} | keys
+    keys |= {"granularity": "weight"}
     method = SPARSE_METHODS.build(Msrs.Config(steps=400, finish="sparse", **keys))
     method.attach(model, 400, 400, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
@@ -259,8 +261,9 @@ def test_starts_that_cannot_be_rescaled_or_lie_beyond_the_clamp_are_refused():
 @pytest.mark.parametrize("strength", ["quantile", "steered"])
 def test_lambda_outweighs_its_quantile_of_the_forces_whatever_the_penalty(strength, keys, make_tagger):
     config = Msrs.Config(
-        target_density=0.25, calibration_steps=5, steps=100, strength=strength, rescale=False, phi_start=0.5, **keys
-    )
+        granularity="weight", target_density=0.25, calibration_steps=5, steps=100, strength=strength, rescale=False,
+        phi_start=0.5, **keys,
+    )  # fmt: skip
     method = SPARSE_METHODS.build(config)
     method.attach(make_tagger(), 100, 10, 0)
     for step in range(5):

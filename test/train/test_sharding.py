@@ -28,7 +28,8 @@ STILL = [
 # Eight batches an epoch, each split between the two: 16 updates, of which the other kind of run makes the second half.
 # The mask is found after 9 of them. Three batches of the development set.
 LONG = [*STILL, "train.max_epochs=2", "train.ema=0.9", "model.encoder.checkpoint=true", "train.select_by=last"]
-LONG += ["sparse.type=msrs", "sparse.steps=9", "sparse.calibration_steps=2", "sparse.finish=sparse"]
+LONG += ["sparse.type=msrs", "sparse.granularity=weight", "sparse.strength=quantile"]
+LONG += ["sparse.steps=9", "sparse.calibration_steps=2", "sparse.finish=sparse"]
 STOP = 7  # where update 6 was the last to be saved
 # Of three batches an update the third is one process's alone, and the other keeps it company.
 SHORT = [*STILL, "train.accumulate=3", "train.max_epochs=1", "schedule.warmup_updates=1"]
@@ -137,7 +138,7 @@ def short_cases(folder):
         "static": [*SHORT, "sparse.type=static", "sparse.steps=1"],
         "control_mask": [*SHORT, "sparse.type=control_mask", *mask, "sparse.rescale=true"],
         "control_shrink": [*SHORT, "sparse.type=control_shrink", "sparse.hold=phase"],
-        "units": [*SHORT, "sparse={type:msrs,granularity:neuron,steps:2}"],
+        "units": [*SHORT, "sparse={type:msrs,strength:quantile,steps:2}"],
     }
 
 

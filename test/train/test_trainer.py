@@ -21,7 +21,10 @@ from msrs.train.validate import validate
 
 SPARSE = {
     "dense": [],
-    "msrs": ["sparse.type=msrs", "sparse.steps=5", "sparse.calibration_steps=2", "sparse.finish=sparse"],
+    "msrs": [
+        *("sparse.type=msrs", "sparse.granularity=weight", "sparse.strength=quantile"),
+        *("sparse.steps=5", "sparse.calibration_steps=2", "sparse.finish=sparse"),
+    ],
 }
 
 

@@ -28,9 +28,9 @@ from msrs.sparse import SPARSE_METHODS
 from msrs.sparse.export import narrow
 from msrs.sparse.units import find_units
 
-MSRS = {"type": "msrs", "calibration_steps": 1}
+MSRS = {"type": "msrs", "granularity": "weight", "strength": "quantile", "calibration_steps": 1}
 # The phase ends after the first step, at a density of .5.
-ENDED = {"type": "msrs", "steps": 1, "strength": 10.0, "phi_lr": 1.0, "min_density": 0.5}
+ENDED = {**MSRS, "steps": 1, "strength": 10.0, "phi_lr": 1.0, "min_density": 0.5}
 METHODS: dict[str, dict[str, Any]] = {
     "none": {"type": "none"},
     "msrs": MSRS,
