@@ -11,7 +11,8 @@ the trainer's loop:
         method.after_backward(step)              # the parameters hold theta again, parameter.grad = dL/dtheta
         clip, optimizer.step()                   # may be skipped, and after_step with it, when gradients are not finite
         method.after_step(step, optimizer)       # logits, masks, exact zeros; ends the phase when its time has come
-        method.end_epoch(epoch, optimizer)       # at the end of each epoch
+        method.end_epoch(epoch, optimizer)       # at the end of each epoch; may end the phase too
+        if the phase has ended: estimate normalisation statistics over method.num_settle_batches
     with method.applied(): evaluate, average, export
 
 A method's life has three phases: `search` (its mask acts and may move), then `sparse` (the mask stands, zeros stay
@@ -46,6 +47,9 @@ class SparseMethod:
     """What every method shares: the choice of parameters, the phases, the finish, exact zeros, saving."""
 
     num_prepare_batches = 0  # batches that `prepare` wants to see before step 0
+    # Batches over which normalisation statistics are to be estimated anew when the phase ends: for masks that were not
+    # binary before, so that the network changes.
+    num_settle_batches = 0
     # Whether it does with parameters that are parts (msrs.shards): it works entry by entry, and puts a tensor together
     # where it has to count or to rank.
     works_on_parts = False

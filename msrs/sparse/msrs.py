@@ -16,6 +16,8 @@ from msrs.sparse.neuron import make_unit_gates
 from msrs.sparse.schedules import Temperature
 from msrs.sparse.strength import Strength
 
+SETTLE_BATCHES = 20
+
 
 class Msrs(SparseMethod):
     """MSRS, "Training multimodal speech recognition models from scratch with sparse mask optimization".
@@ -28,7 +30,8 @@ class Msrs(SparseMethod):
     below, which modules are masked, the clamp, the start of phi, the rescaling, the optimiser of phi, how lambda is
     found, when the phase ends. `update: alternate` is the reading of the temperatures in which weights and logits take
     turns; it departs from that in one thing: in the logits' turns only the masked matrices stand still, while biases,
-    norms, front-ends, embeddings and heads take a step by the gradient under the logits' mask.
+    norms, front-ends, embeddings and heads take a step by the gradient under the logits' mask. Where the phase ends the
+    statistics of batch norms are estimated anew, over 20 batches without dropout.
     """
 
     has_constant_scale = False  # whether what the mask is divided by does not follow the temperature
@@ -89,6 +92,8 @@ class Msrs(SparseMethod):
                 f"sparse.phi_start: {config.phi_start:g} is beyond phi_clamp, {config.phi_clamp:g}: all logits would be "
                 "cut in the first step; take a smaller phi_start or a larger phi_clamp (null: none)."
             )
+        if not is_hard:
+            self.num_settle_batches = SETTLE_BATCHES
         self.logits: Logits | None = None
         self.has_moved = False
 

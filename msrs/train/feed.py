@@ -35,9 +35,14 @@ class Feed:
 
     def updates(self, epoch: int, done: int) -> Iterator[Update]:
         """This process's part of each update of an epoch of which `done` batches are done."""
-        accumulate = self.options.train.accumulate
-        plan = self.plan(epoch)
-        groups = [plan[start : start + accumulate] for start in range(done, len(plan), accumulate)]
+        return self._dealt(epoch, self.plan(epoch)[done:], self.options.train.accumulate)
+
+    def single_batches(self, epoch: int, count: int) -> Iterator[Update]:
+        """This process's part of each of an epoch's first batches."""
+        return self._dealt(epoch, self.plan(epoch)[:count], 1)
+
+    def _dealt(self, epoch: int, plan: list[list[int]], accumulate: int) -> Iterator[Update]:
+        groups = [plan[start : start + accumulate] for start in range(0, len(plan), accumulate)]
         world = self.world
         shares = [deal(group, world.rank, world.size, world.is_sharded) for group in groups]
         batches = self._load(self.train_set, [[(epoch, i) for i in share.indices] for own in shares for share in own])

@@ -31,7 +31,7 @@ from msrs.train.options import TrainConfig
 from msrs.train.random_state import read_random, set_random, start_random
 from msrs.train.reporters import Reporter
 from msrs.train.sharding import copies, parts_of_state, put_together, whole_state
-from msrs.train.updates import Update, pass_parts
+from msrs.train.updates import Update, estimate_statistics, pass_parts
 from msrs.train.validate import validate
 from msrs.train.vision_gate import remark_on_blindness
 from msrs.train.watch import histograms, is_histogram_epoch, watch_update
@@ -114,7 +114,8 @@ class Trainer:
                     self.save()
                 self.since = time.monotonic()
             place.epoch, place.batch = place.epoch + 1, 0
-            self.sparse.end_epoch(place.epoch, self.optimizer)
+            with self.settled():
+                self.sparse.end_epoch(place.epoch, self.optimizer)
             self.follow_phase()
             self.report("sparse", {"epoch": place.epoch, **self.sparse.stats()})
             if loop.watch_every_updates and is_histogram_epoch(place.epoch, loop.max_epochs):
@@ -163,7 +164,8 @@ class Trainer:
                 )  # fmt: skip
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.sparse.after_step(step, self.optimizer)
+        with self.settled():
+            self.sparse.after_step(step, self.optimizer)
         if self.ema:
             self.ema.update()
         place.update += 1
@@ -212,6 +214,15 @@ class Trainer:
         """Inside, the model is the one that is validated and kept: the running mean where there is one, masked."""
         with self.ema.applied() if self.ema else contextlib.nullcontext(), self.sparse.applied():
             yield
+
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        """Inside, the mask phase may end; normalisation statistics of a mask that was soft until then are made anew."""
+        phase = self.sparse.phase
+        yield
+        if phase == SEARCH != self.sparse.phase and self.sparse.num_settle_batches:
+            batches = self.feed.single_batches(self.place.epoch, self.sparse.num_settle_batches)
+            estimate_statistics(self.model, batches, self.world, self.autocast)
 
     def follow_phase(self) -> None:
         """When the mask has been found, keep it in a file and forget models of other masks: means must not mix them."""

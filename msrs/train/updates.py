@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-from msrs.batch_norm import joined
+from msrs.batch_norm import joined, joint_norms
 from msrs.data.dataset import Batch
 from msrs.models.losses import Counts
 from msrs.train.distributed import World
@@ -58,9 +58,8 @@ def pass_parts(
         for part in update.parts:
             share, whole = part.share, counts[part.share.number]
             weight = whole.num_tokens / max(1, num_tokens)
-            group = world.groups[share.ranks] if share.is_split else None
             # The backward pass too is inside: activations that are computed again have to be normalised alike.
-            with joined(model, group, share.is_counted) if share.is_split else contextlib.nullcontext():
+            with _normalised_together(model, share, world):
                 with autocast():
                     losses = model(part.batch, whole) if share.is_split else model(part.batch)
                 (losses.total * (weight * share.is_counted)).backward()
@@ -73,6 +72,33 @@ def pass_parts(
     world.sum_gradients(model)
     num_frames = sum(count.num_frames for count in counts)
     return Passed(_summed(sums, world), sums.get("loss", 0.0), num_frames, num_padded)
+
+
+@torch.no_grad()
+def estimate_statistics(
+    model: nn.Module, updates: Iterable[Update], world: World, autocast: Callable[[], contextlib.AbstractContextManager]
+) -> None:
+    """Running statistics of batch norms become the mean of the batches' own, with everything else as in evaluation.
+
+    Args: updates, of one batch each. No random numbers are drawn; the model is left in training mode.
+    """
+    norms = joint_norms(model)
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.train()
+    for number, update in enumerate(updates, start=1):
+        for norm in norms:
+            norm.momentum = 1.0 / number
+        counts, _ = count_batches(update, world)
+        with _running_statistics(model, update.num_batches, world) as note:
+            for part in update.parts:
+                with _normalised_together(model, part.share, world), autocast():
+                    model(part.batch, counts[part.share.number])
+                note(part.share)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train()
 
 
 def count_batches(update: Update, world: World) -> tuple[list[Counts], int]:
@@ -96,6 +122,12 @@ def count_batches(update: Update, world: World) -> tuple[list[Counts], int]:
 def frame_lengths(batch: Batch) -> Tensor:
     """Frames of each utterance of a batch, whatever its streams. Returns: (B,)."""
     return batch.video_lengths if batch.video_lengths is not None else batch.audio_lengths // 640
+
+
+def _normalised_together(model: nn.Module, share: Share, world: World) -> contextlib.AbstractContextManager:
+    if not share.is_split:
+        return contextlib.nullcontext()
+    return joined(model, world.groups[share.ranks], share.is_counted)
 
 
 def _summed(sums: dict[str, float], world: World) -> dict[str, float]:
