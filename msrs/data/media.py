@@ -5,7 +5,8 @@ Time zero of a recording is its first picture. Everything wrong with a file is a
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
@@ -31,10 +32,12 @@ __all__ = [
     "write_video",
 ]
 Pixel = Literal["rgb", "gray"]
+Drawer = Callable[[av.VideoFrame], np.ndarray]
 FORMATS = {"rgb": "rgb24", "gray": "gray"}
 MAX_GAP_SECONDS = 10.0  # a longer jump between two pictures is a broken clock, not a pause
 SHORT_SECONDS = 1.0  # a file that ends this much before its header says so is cut off
 TIE_SECONDS = 1e-3  # containers with a millisecond clock round this much
+MAX_STRETCH = 4  # pixels that are wider or higher than this many are a broken header, not a camera's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +60,7 @@ def probe(path: str | Path) -> VideoInfo:
     with opened(path) as (container, name):
         stream = video_stream(container, name)
         _, frame = next(_timed_frames(container, stream, name))
-        width, height = frame.width, frame.height
-        if frame.rotation % 180:
-            width, height = height, width
+        height, width = _drawer(stream, "gray")(frame).shape
         rate = stream.average_rate or stream.guessed_rate or 0
         if stream.duration:
             seconds = float(stream.duration * stream.time_base)
@@ -88,33 +89,36 @@ def read_video(
 ) -> Iterator[np.ndarray]:
     """Pictures at a steady rate, one at a time, whatever the file's own rate.
 
-    Picture k shows what was visible (k + 0.5) / fps seconds after the first picture appeared; rotation is undone.
+    Picture k shows what was visible (k + 0.5) / fps seconds after the first picture appeared. It is shown as a player
+    shows it: turned and mirrored as the file asks for, its pixels square.
     Yields: contiguous uint8 (H, W, 3) for "rgb", (H, W) for "gray"; a fresh array each.
     Raises: MediaError where the file cannot be opened, holds no video, is damaged or cut off, or changes its size.
     """
     with opened(path) as (container, name):
+        stream = video_stream(container, name)
+        draw = _drawer(stream, pixel)
         shown = None  # the picture on the screen; converted only when a tick of the clock falls on it
         ticks = 0
-        for start, frame in _timed_frames(container, video_stream(container, name), name):
+        for start, frame in _timed_frames(container, stream, name):
             until = start - TIE_SECONDS if shown else 0.0
-            for picture in _repeat(shown, until, ticks, fps, pixel, max_seconds):
+            for picture in _repeat(shown, until, ticks, fps, draw, max_seconds):
                 yield picture
                 ticks += 1
             if max_seconds is not None and (ticks + 0.5) / fps >= max_seconds:
                 return
             shown = frame or shown
             if frame is None and ticks == 0:  # a lone picture shorter than half a tick
-                yield _pixels(shown, pixel)
+                yield draw(shown)
 
 
 def _repeat(
-    frame: av.VideoFrame | None, until: float, tick: int, fps: float, pixel: Pixel, max_seconds: float | None
+    frame: av.VideoFrame | None, until: float, tick: int, fps: float, draw: Drawer, max_seconds: float | None
 ) -> Iterator[np.ndarray]:
     """Copies of `frame` for the ticks from `tick` on whose middle lies before `until` seconds."""
     end = until if max_seconds is None else min(until, max_seconds)
     picture = None
     while frame is not None and (tick + 0.5) / fps < end:
-        picture = _pixels(frame, pixel) if picture is None else picture.copy()
+        picture = draw(frame) if picture is None else picture.copy()
         yield picture
         tick += 1
 
@@ -126,8 +130,9 @@ def read_video_array(path: str | Path | bytes, pixel: Pixel = "gray") -> np.ndar
     Raises: MediaError as `read_video`.
     """
     with opened(path) as (container, name):
-        timed = _timed_frames(container, video_stream(container, name), name)
-        return np.stack([_pixels(frame, pixel) for _, frame in timed if frame is not None])
+        stream = video_stream(container, name)
+        draw = _drawer(stream, pixel)
+        return np.stack([draw(frame) for _, frame in _timed_frames(container, stream, name) if frame is not None])
 
 
 def count_frames(path: str | Path | bytes) -> int:
@@ -164,14 +169,32 @@ def _timed_frames(container, stream, name: str) -> Iterator[tuple[float, av.Vide
     yield end, None
 
 
-def _pixels(frame: av.VideoFrame, pixel: Pixel) -> np.ndarray:
+def _drawer(stream: av.VideoStream, pixel: Pixel) -> Drawer:
+    """Frames of `stream` as arrays, the way a player shows them: square pixels, turned, mirrored."""
+    shape = stream.sample_aspect_ratio or 1
+    if not 1 / MAX_STRETCH <= shape <= MAX_STRETCH:
+        shape = 1
+    return lambda frame: _pixels(frame, pixel, max(shape, 1), max(1 / shape, 1))
+
+
+def _pixels(frame: av.VideoFrame, pixel: Pixel, wider: Fraction | int, higher: Fraction | int) -> np.ndarray:
     # Rows are padded in FFmpeg's memory, and landmark detectors ignore strides: always a contiguous copy.
-    picture = _grey(frame) if pixel == "gray" and frame.format.name == "yuv420p" else None
-    if picture is None:
-        picture = frame.to_ndarray(format=FORMATS[pixel])
-    if frame.rotation % 360:
-        picture = np.rot90(picture, round(frame.rotation / 90))
+    width, height = round(frame.width * wider), round(frame.height * higher)
+    if pixel == "gray" and frame.format.name == "yuv420p" and (width, height) == (frame.width, frame.height):
+        picture = _grey(frame)
+    else:
+        picture = frame.to_ndarray(format=FORMATS[pixel], width=width, height=height)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        picture = _upright(picture, *np.frombuffer(matrix, np.int32)[[0, 1, 3, 4]])
     return np.array(picture, order="C", copy=True)
+
+
+def _upright(picture: np.ndarray, xx: int, xy: int, yx: int, yy: int) -> np.ndarray:
+    """The picture by quarter turns and mirrors: a pixel at (x, y) is shown at (xx x + yx y, xy x + yy y)."""
+    if abs(xy) > abs(xx):
+        picture, xx, yy = picture.swapaxes(0, 1), yx, xy
+    return picture[:: -1 if yy < 0 else 1, :: -1 if xx < 0 else 1]
 
 
 def _grey(frame: av.VideoFrame) -> np.ndarray:

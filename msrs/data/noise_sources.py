@@ -142,7 +142,10 @@ def find_recordings(folder: Path) -> list[Path]:
 
 
 def read_beginning(path: Path, seconds: int) -> np.ndarray:
-    """Up to so many seconds of a recording, (S,) int16 at 16 kHz. Raises: MediaError where unreadable or silent."""
+    """Up to so many seconds of a recording, without its mean, (S,) int16 at 16 kHz.
+
+    Raises: MediaError where it cannot be read or is silent.
+    """
     size, blocks = 0, []
     try:
         for block in stream_audio(path, SAMPLE_RATE_HZ):
@@ -155,7 +158,8 @@ def read_beginning(path: Path, seconds: int) -> np.ndarray:
     samples = np.concatenate(blocks)[: seconds * SAMPLE_RATE_HZ]
     if is_silent(samples):
         raise MediaError(f"{path}: silent, so it cannot serve as noise; take it out of the folder.")
-    return samples
+    # A recorder's constant offset is no sound; counted as power, it would leave the noise weaker than its level says.
+    return np.clip(samples - np.int32(samples.mean().round()), -32768, 32767).astype(np.int16)
 
 
 def read_speakers(feats: Path) -> dict[str, str]:

@@ -1,20 +1,25 @@
 """SpecAugment: which bands and stretches of the log-mel energies are hidden in training."""
 
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from msrs.config import config
-from msrs.ranges import Natural, NotNegative, Share
+from msrs.ranges import NotNegative, Share
+
+Masks = Annotated[int, Field(ge=0, le=100)]  # each takes time for every utterance
 
 
 @config
 class SpecAugmentConfig:
     """Masks over the log-mel energies (Park et al., Interspeech 2019): what is masked becomes the training mean."""
 
-    frequency_masks: Natural = 2
+    frequency_masks: Masks = 2
     frequency_share: Share = 0.3375  # widest mask as a share of the bands; 27 of 80
-    time_masks: Natural = 0  # audio_mask_seconds hides stretches too, in the sound itself
+    time_masks: Masks = 0  # audio_mask_seconds hides stretches too, in the sound itself
     time_seconds: NotNegative = 1.0  # longest mask ...
     time_share: Share = 0.2  # ... and no more than this share of the utterance
 

@@ -174,15 +174,22 @@ def test_odd_sizes(make_clip, size):
     assert (probe(path).height, probe(path).width) == size
 
 
+def matrix_file(path, picture, xx, xy, yx, yy):
+    """A film of five such pictures whose header asks that (x, y) be shown at (xx x + yx y, xy x + yy y)."""
+    write_video(path, [picture] * 5)
+    data = path.read_bytes()
+    plain, other = (
+        struct.pack(">9i", *(part << 16 for part in (*row[:2], 0, *row[2:], 0, 0, 0)), 1 << 30)
+        for row in ((1, 0, 0, 1), (xx, xy, yx, yy))
+    )
+    at = data.index(plain, data.index(b"tkhd"))
+    path.write_bytes(data[:at] + other + data[at + len(other) :])
+
+
 def test_rotation_is_undone(tmp_path):
     picture = np.full((32, 64), 40, np.uint8)
     picture[:, :16] = 220  # bright at the left
-    write_video(tmp_path / "a.mp4", [picture] * 5)
-    data = (tmp_path / "a.mp4").read_bytes()
-    plain = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
-    turned = struct.pack(">9i", 0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)  # a telephone held upright
-    at = data.index(plain, data.index(b"tkhd"))
-    (tmp_path / "a.mp4").write_bytes(data[:at] + turned + data[at + len(turned) :])
+    matrix_file(tmp_path / "a.mp4", picture, 0, 1, -1, 0)  # a telephone held upright
     info = probe(tmp_path / "a.mp4")
     assert (info.width, info.height) == (32, 64)
     shown = next(read_video(tmp_path / "a.mp4", pixel="gray"))
@@ -190,6 +197,43 @@ def test_rotation_is_undone(tmp_path):
     assert shown.flags.c_contiguous
     assert shown[:12].mean() > 200  # turned clockwise, the left side is on top
     assert shown[20:].mean() < 60
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+        ((1, 0, 0, -1), lambda p: p[::-1]),
+        ((-1, 0, 0, -1), lambda p: p[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda p: p.T),
+        ((0, -1, -1, 0), lambda p: p[::-1, ::-1].T),
+        ((0, -1, 1, 0), lambda p: np.rot90(p)),
+    ],
+)
+def test_mirrors_and_turns_are_those_of_a_player(tmp_path, matrix, expected):
+    picture = smooth_noise(1, (48, 64))[0]
+    matrix_file(tmp_path / "a.mp4", picture, *matrix)
+    shown = next(read_video(tmp_path / "a.mp4", pixel="gray"))
+    assert shown.shape == expected(picture).shape
+    assert np.abs(shown.astype(int) - expected(picture)).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [("2:1", (48, 128)), ("1:2", (96, 64)), ("16:15", (48, 68)), ("9:1", (48, 64))]
+)
+def test_pixels_are_shown_square(tmp_path, shape, size):
+    picture = smooth_noise(1, (48, 64))[0]
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt, video.bit_rate = 64, 48, "yuv420p", 4_000_000
+        video.codec_context.sample_aspect_ratio = Fraction(*map(int, shape.split(":")))
+        for _ in range(2):
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="gray")))
+        container.mux(video.encode())
+    info = probe(tmp_path / "a.mp4")
+    shown = next(read_video(tmp_path / "a.mp4", pixel="gray"))
+    assert (info.height, info.width) == shown.shape == size
+    assert abs(shown.mean() - picture.mean()) < 2
 
 
 def test_pictures_that_change_their_size_are_refused(make_clip, tmp_path):

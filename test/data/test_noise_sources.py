@@ -177,3 +177,12 @@ def test_faults_of_a_folder_name_the_file(tmp_path):
     (tmp_path / "quiet.wav").write_bytes(b"no sound at all")
     with pytest.raises(MediaError, match=r"quiet.wav.*take it out of the folder, or mend it"):
         NoiseFolder(tmp_path)
+
+
+def test_a_constant_offset_is_no_part_of_a_noise(tmp_path):
+    """Else a level would be that of the offset, and the noise itself weaker."""
+    sound = np.random.default_rng(1).integers(-200, 200, 16000)
+    write_sound(tmp_path / "noise.wav", sound + 6000)
+    noise = NoiseFolder(tmp_path)(16000, "a-0", keyed_rng(1))
+    assert abs(noise.mean()) <= 0.5
+    assert noise.std() == pytest.approx(sound.std(), rel=1e-3)

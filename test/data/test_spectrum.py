@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from msrs.config import Document, build
 from msrs.data.spectrum import SpecAugmentConfig, draw_spectrum_masks
+from msrs.errors import ConfigError
 from msrs.seeding import keyed_rng
 
 
@@ -31,3 +33,9 @@ def test_the_key_decides():
 
 def test_no_masks_is_an_empty_list():
     assert draw_spectrum_masks(SpecAugmentConfig(frequency_masks=0), 3.0, keyed_rng(1)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("name", ["frequency_masks", "time_masks"])
+def test_more_masks_than_can_be_drawn_in_time_are_refused(name):
+    with pytest.raises(ConfigError, match=f"{name}: Input should be less than or equal to 100"):
+        build(SpecAugmentConfig, Document({name: 10**9}, {}, "x"))
