@@ -56,10 +56,12 @@ def launch(words: Sequence[str], num_processes: int, num_nodes: int, rendezvous:
 
 
 def _told(error) -> str:
+    # A process that loses another may abort within the same second: what gave a reason comes before what did not.
+    for rank, failure in sorted(error.failures.items()):
+        told = failure.error_file_data.get("message")
+        if isinstance(told, dict):
+            return told["message"] if rank == 0 else f"process {rank}: {told['message']}"
     rank, failure = error.get_first_failure()
-    told = failure.error_file_data.get("message")
-    if isinstance(told, dict):
-        return told["message"] if rank == 0 else f"process {rank}: {told['message']}"
     if failure.exitcode < 0:
         return (
             f"process {rank} was ended by signal {failure.signal_name()}; SIGKILL often means that memory ran out. The "

@@ -48,29 +48,30 @@ def pass_parts(
 ) -> Passed:
     """Forward and backward passes over this process's parts of an update, and `.grad` summed over all processes.
 
-    A token weighs the same wherever it is passed. Running statistics of batch norms end as if one process had passed
-    the batches in their order.
+    A token, an end and a frame weigh the same wherever they are passed. Running statistics of batch norms end as if one
+    process had passed the batches in their order.
     """
     counts, num_padded = count_batches(update, world)
-    num_tokens = sum(count.num_tokens for count in counts)
+    num_tokens, num_utterances, num_frames = (
+        sum(getattr(count, name) for count in counts) for name in ("num_tokens", "num_utterances", "num_frames")
+    )
     sums: dict[str, float] = {}
     with _running_statistics(model, update.num_batches, world) as note:
         for part in update.parts:
-            share, whole = part.share, counts[part.share.number]
-            weight = whole.num_tokens / max(1, num_tokens)
+            share, own = part.share, counts[part.share.number]
+            whole = Counts(num_tokens, num_utterances, num_frames, own.has_video, own.has_audio)
             # The backward pass too is inside: activations that are computed again have to be normalised alike.
             with _normalised_together(model, share, world):
                 with autocast():
-                    losses = model(part.batch, whole) if share.is_split else model(part.batch)
-                (losses.total * (weight * share.is_counted)).backward()
+                    losses = model(part.batch, whole)
+                (losses.total * share.is_counted).backward()
             note(share)
             if share.is_counted:
                 named = (losses.total, losses.ctc, losses.attention, losses.accuracy, losses.blank_share)
                 for name, value in zip(NAMES, named, strict=True):
                     if value is not None:
-                        sums[name] = sums.get(name, 0.0) + float(value.detach()) * weight
+                        sums[name] = sums.get(name, 0.0) + float(value.detach())
     world.sum_gradients(model)
-    num_frames = sum(count.num_frames for count in counts)
     return Passed(_summed(sums, world), sums.get("loss", 0.0), num_frames, num_padded)
 
 

@@ -1,4 +1,4 @@
-"""Normalisation statistics that are estimated anew when a soft mask has become a hard one."""
+"""What an update passes, and normalisation statistics that are estimated anew when a soft mask has become a hard one."""
 
 from collections import defaultdict
 
@@ -8,14 +8,15 @@ import torch.nn.functional as F
 
 from msrs import config
 from msrs.batch_norm import joint_norms
-from msrs.data.dataset import UtteranceDataset
+from msrs.data.dataset import UtteranceDataset, collate
 from msrs.models.recogniser import Recogniser
 from msrs.text.tokenizer import Tokenizer
 from msrs.train import trainer as trainer_module
 from msrs.train.distributed import World
 from msrs.train.options import TrainConfig
+from msrs.train.shares import Share
 from msrs.train.trainer import Trainer
-from msrs.train.updates import estimate_statistics
+from msrs.train.updates import Part, Update, estimate_statistics, pass_parts
 
 
 @pytest.fixture
@@ -64,6 +65,27 @@ def test_statistics_are_the_mean_of_the_batches_own_without_dropout_and_without_
         assert len(batches) == 4
         torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(1) for x in batches]).mean(0))
         torch.testing.assert_close(norm.running_var, torch.stack([x.var(1) for x in batches]).mean(0))
+
+
+def test_how_an_update_is_cut_into_batches_changes_neither_its_loss_nor_its_gradient(make_trainer):
+    trainer = make_trainer()
+    model, train_set, world = trainer.model.eval(), trainer.feed.train_set, trainer.world
+    by_length = sorted(range(len(train_set)), key=lambda number: len(train_set[0, number].tokens))
+    found = []
+    for batches in ([by_length], [by_length[:1], by_length[1:4], by_length[4:]]):
+        parts = [
+            Part(collate([train_set[0, number] for number in batch]), Share(place, tuple(batch), (0,)))
+            for place, batch in enumerate(batches)
+        ]
+        model.zero_grad()
+        means = pass_parts(model, Update(parts, len(parts), True), world, trainer.autocast).means
+        found.append((means, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}))
+    (one, gradient), (three, other) = found
+    assert one.keys() == three.keys()
+    for name, value in one.items():
+        assert three[name] == pytest.approx(value, rel=1e-5), name
+    for name, value in gradient.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize(
