@@ -21,7 +21,7 @@ zero) or `dense` (all weights free, the method does nothing more).
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import pydantic
 import torch
@@ -31,16 +31,14 @@ from torch.optim import Optimizer
 from msrs.config import config
 from msrs.errors import TrainingError
 from msrs.log import LOGGER
-from msrs.shards import count_true
+from msrs.ranges import Count, Positive, Share
+from msrs.shards import count_true, is_part, whole
 from msrs.sparse.packed import PackedMasks
 from msrs.sparse.selection import BLOCKS, choose_parameters
 from msrs.sparse.stats import count_masks, shares_by_part
 from msrs.sparse.zeros import Swap, fold, keeps_zeros, mask_gradients, mask_moments, mask_weights
 
 SEARCH, SPARSE, DENSE = "search", "sparse", "dense"
-Share = Annotated[float, pydantic.Field(ge=0, le=1)]
-Count = Annotated[int, pydantic.Field(ge=1)]
-Positive = Annotated[float, pydantic.Field(gt=0)]
 
 
 class SparseMethod:
@@ -70,6 +68,12 @@ class SparseMethod:
         epochs: Positive | None = None  # length of the phase in which the mask acts; null: the whole run
         steps: Count | None = None  # the same in steps, in place of `epochs`
         finish: Literal["dense", "sparse"] = "sparse"  # then: free all weights, or keep the zeros
+
+        @pydantic.model_validator(mode="after")
+        def _check_density(self):
+            if self.target_density == 0 and self.min_density == 0:
+                raise ValueError("target_density 0 keeps no weight; expected a share above 0, or a min_density above 0")
+            return self
 
     def __init__(self, config: Any):
         self.config = config
@@ -254,9 +258,12 @@ class SparseMethod:
         self.flipped = dict(state.get("flipped", {}))  # older checkpoints lack it and the next two
         self._ends_now, self._has_just_ended = state.get("ends_now", False), state.get("has_just_ended", False)
         self.mask = self.to_devices(state["mask"])
-        self._previous = PackedMasks(self.to_devices(state["previous"]))
         if self.phase == SEARCH:
             self.load_search_state(state["search"])
+            masks, previous = self.masks(), self.to_devices(state["previous"])
+            # In parts only where the method's own masks are; those of units are whole in every process.
+            previous = {name: mask if is_part(masks[name]) else whole(mask) for name, mask in previous.items()}
+            self._previous = PackedMasks(previous)
         else:
             self.release()
             self.settle(self.phase)

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from msrs.config import config
 from msrs.errors import ConfigError
-from msrs.sparse.base import Count, Positive, Share
+from msrs.ranges import Count, Positive, Share
 from msrs.sparse.msrs import Msrs
 from msrs.sparse.schedules import Temperature
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from msrs.config import config
 from msrs.errors import ConfigError
 from msrs.log import LOGGER
+from msrs.ranges import Share
 from msrs.shards import count_true
-from msrs.sparse.base import Share, SparseMethod
+from msrs.sparse.base import SparseMethod
 from msrs.sparse.mask_file import load_masks
 from msrs.sparse.masked import MaskedMethod
 from msrs.sparse.ranking import random_scores

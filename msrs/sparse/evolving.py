@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.log import LOGGER
-from msrs.sparse.base import Count, Share
+from msrs.ranges import Count, Share
 from msrs.sparse.densities import Distribution
 from msrs.sparse.masked import MaskedMethod, replace
 from msrs.sparse.ranking import keep_largest, random_scores

@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 from msrs.config import config
 from msrs.errors import ConfigError
 from msrs.log import LOGGER
-from msrs.sparse.base import Count, Positive, Share, SparseMethod
+from msrs.ranges import Count, Positive, Share
+from msrs.sparse.base import SparseMethod
 from msrs.sparse.gates import PairGate, WeightGate, mask_slope
 from msrs.sparse.logits import Logits
 from msrs.sparse.neuron import make_unit_gates

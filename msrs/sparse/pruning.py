@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.errors import ConfigError
-from msrs.sparse.base import Count, Share
+from msrs.ranges import Count, Share
 from msrs.sparse.densities import count_kept
 from msrs.sparse.masked import MaskedMethod, replace
 from msrs.sparse.ranking import keep_largest, keep_largest_of_all

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from msrs.config import config
 from msrs.errors import TrainingError
-from msrs.sparse.base import Count, Positive
+from msrs.ranges import Count, Positive
 from msrs.sparse.densities import Distribution, count_kept, share_density
 from msrs.sparse.foresight import mean_gradients, quiet
 from msrs.sparse.masked import MaskedMethod

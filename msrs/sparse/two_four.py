@@ -6,7 +6,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from msrs.config import config
-from msrs.sparse.base import Share, SparseMethod
+from msrs.ranges import Share
+from msrs.sparse.base import SparseMethod
 from msrs.sparse.gates import check_two_of_four, two_of_four
 from msrs.sparse.zeros import factor, mask_gradients, mask_moments, mask_weights
 

@@ -11,6 +11,7 @@ from msrs.errors import ConfigError, TrainingError
 from msrs.sparse import SPARSE_METHODS
 from msrs.sparse.msrs import Msrs
 from msrs.sparse.schedules import Temperature
+from msrs.train.options import TrainConfig
 
 METHODS = [name for name in SPARSE_METHODS if name != "none"]
 VARIANTS = [
@@ -318,3 +319,15 @@ def test_yaml_keys_reach_the_method_and_mistakes_are_told():
     }.items():
         with pytest.raises(ConfigError, match=rf"train.yaml:1: .*{message}"):
             read(text)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_density_that_keeps_no_weight_is_refused(name):
+    def build(**keys):
+        values = {"type": name} | ({"masks": "m.npz"} if name == "control_mask" else {}) | keys
+        return configuration.build(TrainConfig, configuration.Document({"sparse": values}, {}, "train.yaml"))
+
+    with pytest.raises(ConfigError, match="train.yaml: sparse: target_density 0 keeps no weight; expected a share"):
+        build(target_density=0.0, min_density=0.0)
+    assert build(target_density=0.0, min_density=0.01).sparse.min_density == 0.01
+    build()

@@ -66,7 +66,7 @@ def stops(self, batches):
 Trainer.run, Trainer.update = told, stops
 width_of = shares.width_of
 with joined_world(use_gpu=False, is_sharded=True) as (world, device):
-    for name, (overrides, stop, splits) in cases.items():
+    for name, overrides, stop, splits in cases:
         shares.width_of = width_of if splits else lambda *_: 1
         options = config.load(TrainConfig, dumps / "train.yaml", overrides)
         try:
@@ -138,18 +138,20 @@ def short_cases(folder):
         "static": [*SHORT, "sparse.type=static", "sparse.steps=1"],
         "control_mask": [*SHORT, "sparse.type=control_mask", *mask, "sparse.rescale=true"],
         "control_shrink": [*SHORT, "sparse.type=control_shrink", "sparse.hold=phase"],
-        "units": [*SHORT, "sparse={type:msrs,strength:quantile,steps:2}"],
+        "units": [*SHORT, "sparse={type:msrs,strength:quantile,steps:2}", "train.save_every_updates=1"],
     }
 
 
 @pytest.fixture(scope="module")
 def told(dumps, folder, run_processes):
     """What the two processes printed, a line of numbers a whole run."""
-    cases = {
-        "sharded_half": (LONG, STOP, True),
-        "plain_sharded": (LONG, None, True),
-        **{f"sharded_{name}": (overrides, None, False) for name, overrides in short_cases(folder).items()},
-    }
+    short = short_cases(folder)
+    cases = [
+        ("sharded_half", LONG, STOP, True),
+        ("plain_sharded", LONG, None, True),
+        ("sharded_units", short["units"], 1, False),  # goes on within the search, whose masks are whole
+        *((f"sharded_{name}", overrides, None, False) for name, overrides in short.items()),
+    ]
     return run_processes(PROGRAM, 2, str(dumps), str(folder), json.dumps(cases))
 
 
