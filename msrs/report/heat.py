@@ -89,7 +89,8 @@ def _paste_cells(
 ) -> None:
     x, y, width = box
     updates = sorted({update for row in one.rows.values() for update in row})
-    half = min((b - a for a, b in zip(updates, updates[1:])), default=x_scale.high) / 2
+    # Of one number alone no neighbour tells the width: it stands for as long as it took from the start.
+    half = min((b - a for a, b in zip(updates, updates[1:])), default=updates[0] or x_scale.high) / 2
     pixels = (np.arange(width) + 0.5) / width * x_scale.high
     edges = [(a + b) / 2 for a, b in zip(updates, updates[1:])]
     nearest = np.searchsorted(edges, pixels)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from msrs.data.dataset import Batch
+from msrs.lengths import length_mask
 from msrs.shards import whole
 from msrs.sparse.selection import layer_of
 from msrs.sparse.stats import GradientWatch, grouped
@@ -85,33 +86,53 @@ def branch_shares(model: nn.Module) -> Iterator[dict[str, list[float]]]:
     """While the context lasts, ||f(x)|| / ||x|| of every residual branch, by `block.branch`, one number a pass.
 
     A branch B of a block is what its modules `norm_B` (which sees x) and `scale_B` (which gives f(x), before dropout
-    and before the half of a macaron step) enclose. Padded frames count: 36 % of padding moved shares by up to 4 %.
+    and before the half of a macaron step) enclose. Positions beyond a length do not count: what holds the stack of
+    `blocks` is called with (B, T, ...) values and their (B,) lengths.
     """
     shares: dict[str, list[float]] = {}
     seen: dict[str, Tensor] = {}
+    lengths: dict[str, Tensor] = {}
     hooks = []
 
-    def watch_branch(name: str, norm: nn.Module, scale: nn.Module) -> None:
+    def watch_lengths(name: str, stack: nn.Module) -> None:
         def entered(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            seen[name] = inputs[0].detach().float().norm()
+            lengths[name] = inputs[1]
+
+        hooks.append(stack.register_forward_pre_hook(entered))
+
+    def watch_branch(name: str, stack_name: str, norm: nn.Module, scale: nn.Module) -> None:
+        def norm_of(values: Tensor) -> Tensor:
+            return values.detach()[length_mask(lengths[stack_name], values.shape[1])].float().norm()
+
+        def entered(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen[name] = norm_of(inputs[0])
 
         def left(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            share = output.detach().float().norm() / seen.pop(name).clamp_min(1e-12)
-            shares.setdefault(name, []).append(float(share))
+            shares.setdefault(name, []).append(float(norm_of(output) / seen.pop(name).clamp_min(1e-12)))
 
         hooks.extend((norm.register_forward_pre_hook(entered), scale.register_forward_hook(left)))
 
-    for block_name, block in model.named_modules():
-        children = dict(block.named_children())
-        for child_name, child in children.items():
-            branch = child_name.removeprefix("scale_")
-            if branch != child_name and f"norm_{branch}" in children:
-                watch_branch(f"{block_name}.{branch}", children[f"norm_{branch}"], child)
+    for stack_name, stack in model.named_modules():
+        branches = list(_branches(stack))
+        if branches:
+            watch_lengths(stack_name, stack)
+        for name, norm, scale in branches:
+            watch_branch(f"{stack_name}.{name}", stack_name, norm, scale)
     try:
         yield shares
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _branches(stack: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Module]]:
+    """Name, `norm_` and `scale_` of every residual branch of a stack's `blocks`."""
+    for number, block in enumerate(getattr(stack, "blocks", ())):
+        children = dict(block.named_children())
+        for child_name, child in children.items():
+            branch = child_name.removeprefix("scale_")
+            if branch != child_name and f"norm_{branch}" in children:
+                yield f"blocks.{number}.{branch}", children[f"norm_{branch}"], child
 
 
 def is_histogram_epoch(epoch: int, last: int) -> bool:

@@ -87,6 +87,13 @@ def test_one_update_fills_its_map():
         assert np.ptp(columns) > 500
 
 
+def test_one_update_of_a_longer_run_is_no_wider_than_what_came_before_it():
+    scale = Scale(0, 1)
+    image = draw({"encoder.blocks.0": {10: 0.3}}, {"encoder.blocks.0": {10: 0.6, 100: 0.8}}, scale=scale)
+    widths = {value: np.ptp(places(image[:-70], colour_of(value, scale))[1]) for value in (0.3, 0.8)}
+    assert 0.1 < widths[0.3] / widths[0.8] < 0.3  # 10 of 100 updates beside 45
+
+
 def test_many_runs_take_further_rows():
     one = {"encoder.blocks.0": {0: 1.0, 5: 3.0}}
     assert draw(*[one] * 4).shape == draw(one).shape

@@ -1,6 +1,7 @@
 """Looking into a run changes nothing of it, and what is seen is right."""
 
 import contextlib
+import dataclasses
 import json
 
 import pytest
@@ -90,12 +91,39 @@ def test_branch_shares_are_ratios_of_norms():
         def forward(self, x):
             return x + self.scale_a(3 * self.norm_a(x))
 
-    model = nn.ModuleDict({"block": Block()})
+    class Stack(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.blocks = nn.ModuleList([Block()])
+
+        def forward(self, x, lengths):
+            return self.blocks[0](x)
+
+    model = nn.ModuleDict({"stack": Stack()})
     with branch_shares(model) as shares:
-        model["block"](torch.randn(4, 2))
-    assert shares == {"block.a": [pytest.approx(3.0)]}
-    model["block"](torch.randn(4, 2))
-    assert len(shares["block.a"]) == 1
+        model["stack"](torch.randn(4, 2), torch.tensor([2, 2, 1, 2]))
+    assert shares == {"stack.blocks.0.a": [pytest.approx(3.0)]}
+    model["stack"](torch.randn(4, 2), torch.tensor([2, 2, 1, 2]))
+    assert len(shares["stack.blocks.0.a"]) == 1
+
+
+def test_branch_shares_do_not_depend_on_padding(model_and_batch):
+    model, batch = model_and_batch
+    model.eval()
+    lengths = batch.video_lengths - torch.tensor([0, 9, 9, 9, 9])
+    batch = dataclasses.replace(batch, video_lengths=lengths, audio_lengths=lengths * 640)
+    padded = dataclasses.replace(
+        batch,
+        video=nn.functional.pad(batch.video, (0, 0, 0, 0, 0, 20)),
+        audio=nn.functional.pad(batch.audio, (0, 20 * 640)),
+        tokens=nn.functional.pad(batch.tokens, (0, 20)),
+    )
+    with branch_shares(model) as shares, torch.no_grad():
+        model(batch)
+        model(padded)
+    assert {"encoder.blocks.0.attention", "decoder.blocks.0.self"} < set(shares)
+    for name, (share, with_padding) in shares.items():
+        assert with_padding == pytest.approx(share, rel=1e-4), name
 
 
 def test_histograms_count_every_value_by_block():
