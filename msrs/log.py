@@ -26,11 +26,23 @@ def start_log(level: int = logging.INFO) -> None:
     LOGGER.setLevel(level)
 
 
+class _LogFile(logging.FileHandler):
+    """Where the disk is full, lines are lost: they stand on standard error too, and what matters is told by other files."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextlib.contextmanager
 def log_to_file(path: str | Path) -> Iterator[None]:
     """Append the log to a file as well, for as long as the context lasts."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     LOGGER.addHandler(handler)
     try:

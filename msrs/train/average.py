@@ -101,6 +101,10 @@ def average_files(paths: Sequence[Path], target: Path) -> Path:
         raise ConfigError(
             f"{target}: resume_N and epoch_N are names of the run's own files; take another, such as best3."
         )
+    if len({path.resolve().parent for path in paths}) > 1:
+        LOGGER.warning(
+            "The models are of several runs: unless these began from the same weights, their mean is of no use."
+        )
     save({"model": average_weights(paths)}, target)
     LOGGER.info("%s is the mean of %s", target, ", ".join(path.name for path in paths))
     return target

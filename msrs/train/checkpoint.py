@@ -102,8 +102,9 @@ def newest_resume(folder: Path, world: World = ALONE) -> dict | None:
     Raises: TrainingError where all are damaged; DataError where one cannot be read; StageError where another process does
     not see the file.
     """
-    for path in folder.glob(".*.tmp.pt") if world.is_main else ():
-        path.unlink()  # half written when the run was killed
+    for place in (folder, folder.parent, folder.parent / "tokens") if world.is_main else ():
+        for path in place.glob(".*.tmp.*"):
+            path.unlink()  # half written when the run was killed
     name = state = None
     damaged: list[Path] = []
     for _, path in reversed(numbered(folder, RESUME) if world.is_main else []):

@@ -27,9 +27,10 @@ from msrs.train.checkpoint import EPOCH, newest_resume, numbered
 from msrs.train.distributed import ALONE, World
 from msrs.train.fingerprint import changes, fingerprint_of, written_options
 from msrs.train.initialise import initialise, read_source
+from msrs.train.kept import KeptModels
 from msrs.train.lock import locked
 from msrs.train.options import TrainConfig
-from msrs.train.record import write_record
+from msrs.train.record import recorded_origin, write_record
 from msrs.train.reporters import check_wandb, reporting
 from msrs.train.sharding import check_shardable, shard
 from msrs.train.trainer import Trainer
@@ -72,7 +73,7 @@ def train(
             stack.enter_context(locked(exp))
             stack.enter_context(log_to_file(exp / "train.log"))
         state = newest_resume(exp / "checkpoints", world)
-        if state is None and world.gather(world.is_main and has_ended(exp, fingerprint))[0]:
+        if state is None and world.gather(world.is_main and has_ended(exp, fingerprint, options.train.average))[0]:
             LOGGER.info("%s has been trained to its end; passed over", exp)
             return
         origin = begin(model, state, fingerprint, init, tokenizer, exp)
@@ -82,7 +83,8 @@ def train(
         trainer.place.origin = origin
         trainer.resume(state)
         del state  # which may be larger than what a process has kept of it
-        if trainer.place.epoch >= options.train.max_epochs and (exp / "checkpoints" / "average.pt").exists():
+        is_over = trainer.place.epoch >= options.train.max_epochs
+        if is_over and world.gather(world.is_main and trainer.kept.has_average())[0]:
             LOGGER.info("%s has been trained to its end; passed over", exp)
             return
         if train_set.training_noise is None and options.augment.noise:
@@ -91,7 +93,7 @@ def train(
             trainer.run()
             return
         describe(options, exp, command)
-        write_record(exp, train_set, dev_set)
+        write_record(exp, train_set, dev_set, trainer.place.origin)
         keep_tokens(tokens_dir, exp / "tokens")
         trainer.describe()
         with reporting(exp, trainer.place.update, options.train.wandb) as trainer.reporters:
@@ -108,6 +110,7 @@ def begin(
 ) -> list[str]:
     """Say whether the run is resumed, begins from other weights or from scratch; put these weights into the model.
 
+    A run that was stopped before its first checkpoint begins from the same weights again where none are named.
     Args: state, of the run that was stopped, if there was one. Returns: the files that the run's weights come from.
     Raises: TrainingError where the data, the tokens, the model or the weights to begin from are not those of that run.
     """
@@ -122,27 +125,36 @@ def begin(
             )
         LOGGER.info("resumed after update %d (epoch %d)", place["update"], place["epoch"] + 1)
     else:
+        if not names and (names := recorded_origin(exp)):
+            LOGGER.warning(
+                "The run in this folder began %s and has no checkpoint yet: it begins so once more. If it is not to: "
+                "--from-scratch.", _from(names),
+            )  # fmt: skip
         LOGGER.info("a new run %s, with a new optimiser and schedule", _from(names))
         if names:
-            initialise(model, [read_source(path) for path in init], tokenizer.units)
+            initialise(model, [read_source(path) for path in names], tokenizer.units)
     return names
 
 
-def has_ended(exp: Path, fingerprint: dict[str, Any]) -> bool:
+def has_ended(exp: Path, fingerprint: dict[str, Any], average: int) -> bool:
     """Whether a run without resume checkpoints has left its model; without any it has yet to begin.
 
+    A damaged one is made anew from the models that the run has kept. Args: average, how many it keeps.
     Raises: TrainingError where a new run would destroy models, or the one that has ended was another.
     """
     checkpoints = exp / "checkpoints"
     has_model = (checkpoints / "average.pt").exists()
     if has_model and (exp / "config.yaml").exists():
         refuse_changes(exp, written_options(exp / "config.yaml"), fingerprint)
+        kept = KeptModels(checkpoints, average)
+        if not kept.has_average():
+            kept.average()
         return True
     # The model of the first epoch is kept before the first resume checkpoint is written: a kill between them costs no more.
-    kept = [path.name for epoch, path in numbered(checkpoints, EPOCH) if epoch > 1] + ["average.pt"] * has_model
-    if kept:
+    found = [path.name for epoch, path in numbered(checkpoints, EPOCH) if epoch > 1] + ["average.pt"] * has_model
+    if found:
         raise TrainingError(
-            f"{checkpoints}: models of a run ({', '.join(kept)}) without a resume checkpoint to go on from; a new run would "
+            f"{checkpoints}: models of a run ({', '.join(found)}) without a resume checkpoint to go on from; a new run would "
             f"destroy them. Put its newest resume_N.pt back, give the new run a folder of its own (--tag of run.sh, --exp "
             f"of msrs-train), or delete this one."
         )

@@ -13,6 +13,7 @@ from msrs.stage_mark import content_digest
 from msrs.train.options import TrainConfig
 
 DUMP_FILES = ("utt2num_frames", "text")
+TOKENIZER_FILES = ("rules.yaml", "spm.model")  # beside tokens.txt: with the same tokens they may spell a text otherwise
 
 
 def fingerprint_of(options: TrainConfig, train_dir: Path, dev_dir: Path, tokens_dir: Path) -> dict[str, Any]:
@@ -23,6 +24,7 @@ def fingerprint_of(options: TrainConfig, train_dir: Path, dev_dir: Path, tokens_
     dumps = {"training": train_dir, "development": dev_dir}
     files = {f"{kind} set's {name}": folder / name for kind, folder in dumps.items() for name in DUMP_FILES}
     files["tokens.txt"] = tokens_dir / "tokens.txt"
+    files |= {f"tokenizer's {name}": tokens_dir / name for name in TOKENIZER_FILES}
     data = {name: sha256(path) for name, path in files.items()}
     for kind, folder in dumps.items():
         if digest := content_digest(folder, "dump", without=("text", "utt2spk")):

@@ -51,14 +51,22 @@ class KeptModels:
         epochs = ", ".join(str(epoch) for epoch, _ in kept)
         LOGGER.info("%s is the mean of epochs %s", self.folder / "average.pt", epochs)
 
+    def has_average(self) -> bool:
+        """Whether the model of the run is there and whole."""
+        path = self.folder / "average.pt"
+        return path.exists() and _is_whole(path)
+
     def _whole(self) -> list[tuple[int, Path]]:
-        """The models by epoch; a damaged one is left out with a warning and gets the ending `.damaged`."""
-        whole = []
-        for epoch, path in checkpoint.numbered(self.folder, checkpoint.EPOCH):
-            try:
-                checkpoint.load(path, is_mapped=True)
-                whole.append((epoch, path))
-            except TrainingError as error:
-                LOGGER.warning("left out: %s", error)
-                path.replace(path.with_name(f"{path.name}.damaged"))
-        return whole
+        """The models by epoch, without those that are damaged."""
+        return [(epoch, path) for epoch, path in checkpoint.numbered(self.folder, checkpoint.EPOCH) if _is_whole(path)]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a model can be read; a damaged one is told and gets the ending `.damaged`."""
+    try:
+        checkpoint.load(path, is_mapped=True)
+        return True
+    except TrainingError as error:
+        LOGGER.warning("left out: %s", error)
+        path.replace(path.with_name(f"{path.name}.damaged"))
+        return False

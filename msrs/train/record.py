@@ -1,6 +1,7 @@
-"""What a run was trained on, in numbers: `data.json` of its folder."""
+"""What a run was trained on, in numbers, and what it began from: `data.json` of its folder."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from msrs.data.cut import FPS
@@ -10,10 +11,10 @@ from msrs.files import write_text
 NAME = "data.json"
 
 
-def write_record(exp: Path, train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:
-    """Write how much each set holds, and how long its longest utterance is."""
+def write_record(exp: Path, train_set: UtteranceDataset, dev_set: UtteranceDataset, origin: Sequence[str] = ()) -> None:
+    """Write how much each set holds, how long its longest utterance is, and the files that the run's weights come from."""
     sets = {"train": train_set, "dev": dev_set}
-    record = {
+    record: dict[str, object] = {
         name: {
             "folder": str(one.folder),
             "utterances": len(one),
@@ -22,7 +23,14 @@ def write_record(exp: Path, train_set: UtteranceDataset, dev_set: UtteranceDatas
         }
         for name, one in sets.items()
     }
+    record["init"] = list(origin)
     write_text(exp / NAME, json.dumps(record, indent=1) + "\n")
+
+
+def recorded_origin(exp: Path) -> list[str]:
+    """The files that a run's weights come from (--init); none where its folder does not say."""
+    path = exp / NAME
+    return json.loads(path.read_text(encoding="utf-8")).get("init", []) if path.exists() else []
 
 
 def longest_seconds(exp: str | Path) -> float | None:

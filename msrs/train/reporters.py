@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,8 @@ import numpy as np
 from msrs.errors import DependencyError, TrainingError
 from msrs.files import write_error, write_text
 from msrs.log import LOGGER
+
+EVENTS = "events.out.tfevents"
 
 
 class Reporter(Protocol):
@@ -74,10 +77,13 @@ class TensorBoard:
 
         self.folder = folder
         with _told(folder):
+            _make_earlier(sorted(folder.glob(f"{EVENTS}.*")))
             self.writer = SummaryWriter(str(folder), purge_step=resume_update + 1)
 
     def report(self, kind: str, num_updates: int, values: dict[str, object]) -> None:
-        """Add every number under `kind/name`."""
+        """Add every number under `kind/name`; what is seen before an update stands at that update."""
+        # There a restart drops it together with the update, for both come once more.
+        num_updates += kind == "watch"
         with _told(self.folder):
             for name, value in values.items():
                 if isinstance(value, int | float):
@@ -100,6 +106,13 @@ class TensorBoard:
         """Write out what is pending."""
         with _told(self.folder):
             self.writer.close()
+
+
+def _make_earlier(paths: Sequence[Path]) -> None:
+    """TensorBoard reads files by name, which begins with the time: where the clock was set back, the new one has to be last."""
+    if paths and paths[-1].name >= f"{EVENTS}.{time.time():010.0f}":
+        for number, path in enumerate(paths):
+            path.rename(path.with_name(f"{EVENTS}.{number:010d}.{path.name.split('.', 4)[-1]}"))
 
 
 class WeightsAndBiases:

@@ -1,6 +1,7 @@
 """A training run as a job of a Slurm cluster, by submitit."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,13 +38,20 @@ class SlurmJob:
 
 
 def submit(
-    words: Sequence[str], exp: Path, num_tasks: int, ngpu: int, num_nodes: int, slurm_args: Sequence[str], cluster: str
+    words: Sequence[str],
+    exp: Path,
+    num_tasks: int,
+    ngpu: int,
+    num_nodes: int,
+    slurm_args: Sequence[str],
+    cluster: str,
+    num_cpus: int = 1,
 ) -> None:
     """Have `num_tasks` processes a machine run `msrs-train WORDS`, with `ngpu` GPUs a machine, and wait for the end.
 
     Args: exp, whose `slurm/` takes scripts and logs; slurm_args, KEY=VALUE such as partition=gpu time=2880 (minutes);
-    cluster, `slurm`, or what else submitit knows. Raises: DependencyError, ConfigError; TrainingError where the job
-    fails.
+    cluster, `slurm`, or what else submitit knows; num_cpus of a process, where slurm_args does not say. Raises:
+    DependencyError, ConfigError; TrainingError where the job fails.
     """
     try:
         import submitit
@@ -59,17 +67,14 @@ def submit(
             f"--cmd slurm: {error} Give the command on a machine of the cluster that has srun and sbatch (a login node), or "
             f"leave --cmd out to train here."
         ) from None
-    settings = {"slurm_time": MINUTES} | {f"slurm_{key}": value for key, value in map(_parsed, slurm_args)}
     try:
         executor.update_parameters(
             name=f"msrs-{exp.name}",
             nodes=num_nodes,
             tasks_per_node=num_tasks,
-            gpus_per_node=ngpu,
             timeout_min=MINUTES,
             stderr_to_stdout=True,
-            slurm_srun_args=["--kill-on-bad-exit=1"],  # one process that fails ends the others
-            **settings,
+            **_settings(slurm_args, ngpu, num_cpus),
         )
     except (NameError, TypeError, ValueError, AssertionError) as error:
         raise ConfigError(f"--slurm-args {' '.join(slurm_args)}: {error}") from None
@@ -99,8 +104,23 @@ def _ignore_time_out() -> None:
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
+def _settings(slurm_args: Sequence[str], ngpu: int, num_cpus: int) -> dict[str, object]:
+    """What Slurm is told of a job beside its size, as submitit calls it; what was typed wins."""
+    settings: dict[str, object] = {"slurm_time": MINUTES, "slurm_cpus_per_task": num_cpus}
+    settings |= {f"slurm_{key}": value for key, value in map(_parsed, slurm_args)}
+    settings["slurm_srun_args"] = [
+        "--kill-on-bad-exit=1",  # one process that fails ends the others
+        f"--cpus-per-task={settings['slurm_cpus_per_task']}",  # Slurm 22.05 and later: not taken from sbatch
+    ]
+    settings["slurm_additional_parameters"] = {"requeue": True}  # some clusters forbid it where it is not asked for
+    if ngpu:  # a cluster without GPUs may refuse to hear of them
+        settings["gpus_per_node"] = ngpu
+    return settings
+
+
 def _parsed(word: str) -> tuple[str, int | str]:
     key, equals, value = word.partition("=")
     if not equals:
         raise ConfigError(f"--slurm-args: {word} is not KEY=VALUE, such as partition=gpu.")
+    value = "".join(shlex.split(value))  # without its quotes
     return key.replace("-", "_"), int(value) if value.isdigit() else value

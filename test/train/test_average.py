@@ -45,6 +45,16 @@ def test_each_file_is_read_once(tmp_path, monkeypatch):
     assert read == ["1.pt", "2.pt"]
 
 
+def test_a_mean_over_several_runs_is_told_to_be_of_little_use(tmp_path, log):
+    paths = [tmp_path / run / "checkpoints/epoch_00001.pt" for run in "ab"]
+    for path in paths:
+        save({"model": {"w": torch.ones(1)}}, path)
+    average_files(paths[:1] * 2, tmp_path / "mean.pt")
+    assert "WARNING" not in log.text
+    average_files(paths, tmp_path / "mean.pt")
+    assert "of several runs" in log.text
+
+
 def test_the_best_epochs_are_those_of_the_lowest_score():
     assert best_epochs({1: 3.0, 2: 1.0, 3: 2.0, 4: 1.0}, 2) == [2, 4]
     assert best_epochs({1: 3.0}, 5) == [1]

@@ -53,6 +53,21 @@ def test_two_resume_points_are_kept_and_the_newest_whole_one_is_found(tmp_path, 
     assert newest_resume(tmp_path / "nowhere") is None
 
 
+def test_what_a_kill_has_left_half_written_goes(tmp_path):
+    folder = tmp_path / "checkpoints"
+    save_resume(state(1), folder, 1)
+    for path in (
+        folder / ".resume_00000002.7.tmp.pt",
+        tmp_path / ".metrics.7.tmp.jsonl",
+        tmp_path / "tokens/.rules.7.tmp.yaml",
+    ):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert newest_resume(folder) == state(1)
+    assert names(tmp_path) == ["checkpoints", "tokens"] and not names(tmp_path / "tokens")
+    assert names(folder) == ["resume_00000001.pt"]
+
+
 # Where torch looks for a zip's table in what is left it finds none, nothing, or, with these lengths, asks for a place before
 # the file's beginning, which the system refuses.
 @pytest.mark.parametrize("length", [0, 4096, 5000, 66_000, 100_000])

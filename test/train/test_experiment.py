@@ -135,6 +135,14 @@ def test_other_data_is_refused_by_name(folders, monkeypatch):
         run(folders, "exp")
 
 
+def test_another_way_to_spell_with_the_same_tokens_is_refused(folders, monkeypatch):
+    stop_after(1, monkeypatch, folders)
+    rules = (folders / "tokens/rules.yaml").read_text(encoding="utf-8")
+    write_text(folders / "tokens/rules.yaml", rules.replace("punctuation: drop", "punctuation: keep"))
+    with pytest.raises(TrainingError, match=r"options: the tokenizer's rules.yaml is another"):
+        run(folders, "exp")
+
+
 def mark(folder, **sizes):
     """What stage 2 leaves of pictures and sound of these sizes."""
     StageMark(folder, "dump", [folder / "utt2spk"], {"layout": 1, "sizes of media": sizes}).write()
@@ -241,6 +249,19 @@ def test_a_run_that_has_ended_is_passed_over_without_its_resume_checkpoints(fold
     with pytest.raises(TrainingError, match=r"begun with other data or options: optim.lr was 0.001, is 0.5.*--tag"):
         run(folders, "exp", "optim.lr=0.5")
     assert contents(folders / "exp") == before
+
+
+@pytest.mark.parametrize("length", [0, 100])
+def test_a_damaged_model_of_a_run_that_has_ended_is_made_anew(folders, log, length):
+    run(folders, "exp")
+    whole, average = weights(folders, "exp"), folders / "exp/checkpoints/average.pt"
+    for _ in range(2):  # with resume checkpoints and without
+        average.write_bytes(average.read_bytes()[:length])
+        log.clear()
+        run(folders, "exp")
+        assert "average.pt: not a whole checkpoint" in log.text and "is the mean of epochs" in log.text
+        assert all(torch.equal(value, whole[name]) for name, value in weights(folders, "exp").items())
+        drop_resume(folders)
 
 
 def test_models_are_not_destroyed_where_resume_checkpoints_are_gone(folders, monkeypatch):

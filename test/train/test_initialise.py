@@ -10,6 +10,7 @@ from msrs.train.checkpoint import load, save
 from msrs.train.experiment import train
 from msrs.train.initialise import Source, initialise, read_source
 from msrs.train.options import TrainConfig
+from msrs.train.trainer import Trainer
 
 TOKENS = ["<blank>", "<unk>", "A", "B", "<sos/eos>"]
 
@@ -161,6 +162,30 @@ def test_the_run_says_what_it_does_and_keeps_to_it(dumps, tmp_path, log):
     assert "resumed after update" in log.text
     resume = max((tmp_path / "second/checkpoints").glob("resume_*.pt"))
     assert load(resume)["place"]["origin"] == [str(tmp_path / "first")]
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_from_the_same_weights(
+    dumps, tmp_path, monkeypatch, log
+):
+    options = config.load(TrainConfig, dumps / "train.yaml", ["train.max_epochs=1", "schedule.warmup_updates=1"])
+
+    def run(exp, *init):
+        train(options, dumps / "train", dumps / "dev", dumps / "tokens", exp, "cpu", ["test"], init=init)
+
+    def dies(*_):
+        raise KeyboardInterrupt
+
+    run(tmp_path / "a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", dies)
+        for init in ([tmp_path / "a"], []):
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / "b", *init)
+    log.clear()
+    run(tmp_path / "b")
+    assert f"began from the weights of {tmp_path / 'a'} and has no checkpoint yet" in log.text
+    assert f"a new run from the weights of {tmp_path / 'a'}," in log.text
+    assert load(max((tmp_path / "b/checkpoints").glob("resume_*.pt")))["place"]["origin"] == [str(tmp_path / "a")]
 
 
 def test_a_folder_may_be_written_in_several_ways(dumps, tmp_path, monkeypatch):

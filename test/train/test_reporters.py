@@ -7,7 +7,7 @@ import types
 import pytest
 
 from msrs.errors import DataError, DependencyError, TrainingError
-from msrs.train.reporters import JsonLines, check_wandb, reporting
+from msrs.train.reporters import JsonLines, TensorBoard, check_wandb, reporting
 
 
 def test_lines_of_a_run_that_was_killed_are_dropped_after_the_place_of_resumption(tmp_path):
@@ -47,6 +47,36 @@ def test_what_was_seen_before_the_next_update_comes_once(tmp_path):
     second.close()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [(line["kind"], line["num_updates"]) for line in lines] == order
+
+
+def test_tensorboard_has_what_was_seen_before_the_next_update_once(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    order = [("watch", 0), ("train", 1), ("watch", 1), ("train", 2), ("dev", 2), ("watch", 2), ("train", 3)]
+    for resume_update, told in ((0, order), (2, order[-2:])):
+        writer = TensorBoard(tmp_path, resume_update)
+        for kind, update in told:
+            writer.report(kind, update, {"x": float(update)})
+        writer.close()
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    values = {kind: [event.value for event in events.Scalars(f"{kind}/x")] for kind in ("watch", "train", "dev")}
+    assert values == {"watch": [0.0, 1.0, 2.0], "train": [1.0, 2.0, 3.0], "dev": [2.0]}
+
+
+def test_tensorboard_follows_a_run_whose_clock_was_set_back(tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for resume_update, told in ((0, (1, 2, 3)), (2, (3, 4)), (3, (4, 5))):
+        writer = TensorBoard(tmp_path, resume_update)
+        for update in told:
+            writer.report("train", update, {"x": update + resume_update / 10})
+        writer.close()
+        for path in tmp_path.iterdir() if update < 5 else ():
+            parts = path.name.split(".")
+            path.rename(path.with_name(".".join([*parts[:3], f"{int(parts[3]) + 3600:010d}", *parts[4:]])))
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    values = [round(event.value, 1) for event in events.Scalars("train/x")]
+    assert values == [1.0, 2.0, 3.2, 4.3, 5.3]
 
 
 class FullDisk:

@@ -3,7 +3,9 @@
 import pytest
 
 from msrs.errors import TrainingError
+from msrs.files import write_text
 from msrs.train.lock import locked
+from msrs.train.record import recorded_origin
 from msrs.train.set_aside import set_aside
 
 
@@ -25,6 +27,13 @@ def test_a_folder_without_a_checkpoint_stays(tmp_path):
     (tmp_path / "exp/train.log").write_text("ERROR")
     assert set_aside(tmp_path / "exp") is None
     assert (tmp_path / "exp/train.log").exists()
+
+
+def test_what_a_run_without_a_checkpoint_began_from_is_forgotten(tmp_path):
+    write_text(tmp_path / "exp/data.json", '{"init": ["a"]}')
+    assert recorded_origin(tmp_path / "exp") == ["a"]
+    assert set_aside(tmp_path / "exp") is None
+    assert recorded_origin(tmp_path / "exp") == []
 
 
 def test_a_run_that_is_at_work_stays(tmp_path, monkeypatch):

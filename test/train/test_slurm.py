@@ -63,18 +63,44 @@ def stand_in(monkeypatch):
     return notes
 
 
-WORDS = ["--config", "c", "--train", "t", "--dev", "d", "--tokens", "k", "--exp"]
+def words_of(tmp_path, config="train: {num_workers: 3}"):
+    (tmp_path / "c.yaml").write_text(config, encoding="utf-8")
+    names = {"config": tmp_path / "c.yaml", "train": "t", "dev": "d", "tokens": "k", "exp": tmp_path / "run"}
+    return [word for name, value in names.items() for word in (f"--{name}", str(value))]
 
 
 def test_a_job_has_the_machines_that_were_asked_for(stand_in, tmp_path):
-    more = ["--cmd", "slurm", "--ngpu", "8", "--num-nodes", "4", "--slurm-args", "partition=gpu time=2880"]
-    assert main([*WORDS, str(tmp_path / "run"), *more]) == 0
+    words = words_of(tmp_path)
+    settings = "partition=gpu time=2880 comment='my run'"
+    more = ["--cmd", "slurm", "--ngpu", "8", "--num-nodes", "4", "--slurm-args", settings]
+    assert main([*words, *more]) == 0
     settings = stand_in["settings"]
     assert (settings["nodes"], settings["tasks_per_node"], settings["gpus_per_node"]) == (4, 8, 8)
     assert (settings["slurm_partition"], settings["slurm_time"]) == ("gpu", 2880)
+    assert settings["slurm_comment"] == "my run"
     assert stand_in["cluster"] == "slurm"
-    assert stand_in["job"].words == [*WORDS, str(tmp_path / "run"), *more]
+    assert stand_in["job"].words == [*words, *more]
     assert stand_in["job"].folder == os.getcwd()
+
+
+@pytest.mark.parametrize(("more", "num_cpus"), [([], 4), (["--slurm-args", "cpus-per-task=9"], 9)])
+def test_a_process_has_a_cpu_for_each_worker(stand_in, tmp_path, more, num_cpus):
+    """Also as one of the job's steps, which take the job's number over in some versions of Slurm and not in others."""
+    assert main([*words_of(tmp_path), "--cmd", "slurm", *more]) == 0
+    assert stand_in["settings"]["slurm_cpus_per_task"] == num_cpus
+    assert f"--cpus-per-task={num_cpus}" in stand_in["settings"]["slurm_srun_args"]
+
+
+def test_a_job_may_be_put_into_the_queue_again_and_asks_for_gpus_where_it_needs_some(stand_in, tmp_path):
+    submit([], tmp_path, 2, 0, 1, [], "slurm")
+    assert stand_in["settings"]["slurm_additional_parameters"] == {"requeue": True}
+    assert "gpus_per_node" not in stand_in["settings"]
+
+
+def test_a_wrong_configuration_is_told_before_the_job_waits_for_its_turn(stand_in, tmp_path, log):
+    assert main([*words_of(tmp_path, "optim: {lrr: 1}"), "--cmd", "slurm"]) == 1
+    assert "did you mean lr?" in log.text
+    assert "job" not in stand_in
 
 
 def test_a_job_without_a_limit_gets_a_day_and_not_submitits_five_minutes(stand_in, tmp_path):
