@@ -34,10 +34,30 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def append_text(path: str | Path, text: str) -> None:
+    """Add UTF-8 text to the end of a file; where that fails, a part of it may be there. Raises: DataError as `atomic_path`."""
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as handle:
+            handle.write(text)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def remove_half_written(folder: str | Path) -> None:
+    """Remove what `atomic_path` left in a folder, or deeper, when its process was killed; nobody may be writing there."""
+    for path in Path(folder).rglob(".*.[0-9]*.tmp*"):
+        path.unlink(missing_ok=True)
+
+
 def write_error(path: str | Path, error: OSError) -> Exception:
     """The DataError for a failed write where the disk, its permissions or the name are to blame, else `error` itself."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DataError(f"{path}: the disk is full; what was there before is intact. Free some space and start again.")
+    if error.errno == errno.EFBIG:
+        return DataError(
+            f"{path}: could not be written whole ({error.strerror}); what was there before is intact. Raise the limit of the "
+            f"size of files (ulimit -f) and start again."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return DataError(f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to.")
     if error.errno == errno.ENAMETOOLONG:

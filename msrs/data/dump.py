@@ -16,7 +16,7 @@ from msrs.data.datadir import DataDir, raise_faults, read_datadir
 from msrs.data.kaldi_table import Fault, read_table, values_of, write_table
 from msrs.data.parallel import ordered_map
 from msrs.errors import DataError, StageError
-from msrs.files import read_lines, write_text
+from msrs.files import read_lines, remove_half_written, write_text
 from msrs.log import LOGGER, progress
 from msrs.stage_mark import StageMark
 
@@ -62,6 +62,7 @@ def dump_set(
     if reason not in (None, "not done before"):
         LOGGER.info("%s: made anew (%s)", out, reason)
     mark.clear()
+    remove_half_written(out)
     (out / "utt2num_frames").unlink(missing_ok=True)  # without it nobody takes the folder for a dump
     jobs = _jobs(directory, crops, options)
     cut = ordered_map(cut_recording, jobs, num_jobs, name=lambda job: job.recording)

@@ -59,6 +59,8 @@ class ClipReader:
         streams = self._choose_streams(video, audio)
         if not video and (streams != "audio" or not audio):
             raise ConfigError(f"the model is to read {streams}; give it a file that has that.")
+        if streams == "video" and audio:
+            raise ConfigError(f"{audio}: the model is to read {streams} and no sound; leave it out.")
         sound = None if streams == "video" else str(audio or video)
         name = Path(video or audio).stem
         activity = self._listen(sound, audio is not None) if sound else None  # before the face, which takes longer

@@ -85,7 +85,7 @@ def check_face(face: TrackedFace, options: CropOptions) -> None:
     if total < options.min_frames:
         raise MediaError(f"only {total} frames at 25 a second; at least {options.min_frames} are wanted")
     if seen == 0:
-        raise MediaError(f"no face found in any of its {total} frames")
+        raise MediaError(f"no face found in any of its {total} frames; is it small, turned or hidden?")
     if seen < options.min_face_share * total:
         raise MediaError(f"a face in {seen} of {total} frames only; at least {options.min_face_share:.0%} are wanted")
     height = face_height(face.points)

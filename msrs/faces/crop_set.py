@@ -18,7 +18,7 @@ from msrs.faces.crop import CropJob, CropOptions, crop_recording
 from msrs.faces.detectors import DETECTORS
 from msrs.faces.journal import Outcome, open_journal, read_journal
 from msrs.faces.quality import Quality
-from msrs.files import write_text
+from msrs.files import remove_half_written, write_text
 from msrs.log import LOGGER, progress
 from msrs.stage_mark import StageMark
 
@@ -50,16 +50,15 @@ def crop_set(
     if why is None and len(known) == len(plans) and (out / "crop.scp").is_file():
         return
     mark.clear()
-    for leftover in out.rglob(".*.tmp.*"):
-        leftover.unlink(missing_ok=True)  # half written when a run was killed
+    remove_half_written(out)
     (out / "crop.scp").unlink(missing_ok=True)
     if len(known) < len(plans) and why not in (None, "not done before"):
         LOGGER.info("%s: the others are cropped anew (%s)", out, why)
     jobs = [plan.job for name, plan in plans.items() if name not in known]
-    with open_journal(journal) as append:
-        for one in _crop_all(jobs, plans, options, detector, num_workers):
-            known[one.recording] = one
-            append(one)
+    append = open_journal(journal)
+    for one in _crop_all(jobs, plans, options, detector, num_workers):
+        known[one.recording] = one
+        append(one)
     _write_results(out, plans, known, options, redraw=bool(jobs))
     _check_skipped(out, known, max_skipped)
     done = [name for name in sorted(plans) if known[name].quality]

@@ -1,13 +1,12 @@
 """What became of each recording, a line each as soon as it is known, so that a killed run loses nothing."""
 
-import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from msrs.faces.quality import Quality
-from msrs.files import read_lines
+from msrs.files import append_text, read_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +32,9 @@ def read_journal(path: Path) -> dict[str, Outcome]:
     return known
 
 
-@contextlib.contextmanager
-def open_journal(path: Path) -> Iterator[Callable[[Outcome], None]]:
-    """Yield the function that appends an outcome and sees that it reaches the file."""
+def open_journal(path: Path) -> Callable[[Outcome], None]:
+    """Make a journal ready. Returns: the function that adds an outcome to the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8", newline="\n") as handle:
-        if handle.tell():
-            handle.write("\n")  # ends a line that a crash cut off; an empty line means nothing
-
-        def append(outcome: Outcome) -> None:
-            handle.write(json.dumps(dataclasses.asdict(outcome), ensure_ascii=False) + "\n")
-            handle.flush()
-
-        yield append
+    if path.is_file():
+        append_text(path, "\n")  # ends a line that a crash cut off; an empty line means nothing
+    return lambda outcome: append_text(path, json.dumps(dataclasses.asdict(outcome), ensure_ascii=False) + "\n")

@@ -31,26 +31,27 @@ class Row:
         return str(self.result.get("environment", {}).get(key, "-"))
 
 
-def find_results(exp: str | Path) -> list[Row]:
-    """All `<exp>/*/decode_*/*/result.json`, sorted by their folders. Raises: StageError if there is none."""
+def find_results(exp: str | Path) -> tuple[list[Row], list[str]]:
+    """All `<exp>/*/decode_*/*/result.json`, sorted by their folders, and a sentence on each that is damaged.
+
+    Raises: StageError if there is none, DataError if none is whole.
+    """
     folders = [path.parent for path in Path(exp).glob("*/decode_*/*/result.json")]
     if not folders:
         raise StageError(f"{exp}: no scored set (*/decode_*/*/result.json) is here; run stage 5.")
-    rows = []
-    for folder in folders:
+    rows, faults = [], []
+    for folder in sorted(folders):
         experiment, decode, name = folder.parts[-3:]
-        rows.append(Row((experiment, decode.removeprefix("decode_"), name), read_result(folder)))
-    return sorted(rows, key=lambda row: row.labels)
+        try:
+            rows.append(Row((experiment, decode.removeprefix("decode_"), name), read_result(folder)))
+        except DataError as error:
+            faults.append(str(error))
+    if not rows:
+        raise DataError("\n".join(faults))
+    return rows, faults
 
 
-def write_results(exp: str | Path, path: str | Path) -> str:
-    """Write RESULTS.md. Returns: the same tables for a terminal."""
-    rows = find_results(exp)
-    write_text(path, format_results(rows))
-    return format_tables(rows)
-
-
-def fill_page(exp: str | Path, page: str | Path) -> None:
+def fill_page(rows: Sequence[Row], page: str | Path) -> None:
     """Put the table of word errors between the two marks of a hand-written page, in place of what stands there.
 
     Raises: DataError where the page lacks the marks.
@@ -62,7 +63,7 @@ def fill_page(exp: str | Path, page: str | Path) -> None:
         raise DataError(
             f"{page}: the lines `{MARKS[0]}` and `{MARKS[1]}` are missing; put them where the table belongs."
         )
-    table = markdown_table(*_table(find_results(exp), "WER"), num_labels=len(LABELS))
+    table = markdown_table(*_table(rows, "WER"), num_labels=len(LABELS))
     write_text(page, f"{before}{begin}\n{table}\n{end}{after}\n")
 
 

@@ -148,7 +148,9 @@ def read_result(folder: str | Path) -> dict[str, Any]:
             dict(entry)
         return result
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path}: not a result of msrs-score ({error!r}); run msrs-score again.") from None
+        raise DataError(
+            f"{path}: not a result of msrs-score ({error!r}); run msrs-score again, or delete it."
+        ) from None
 
 
 def read_counts(values: Mapping[str, object]) -> Counts:

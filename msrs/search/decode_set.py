@@ -11,10 +11,10 @@ from msrs.config import to_yaml
 from msrs.data.batching import BatchingConfig, plan_in_order
 from msrs.data.dataset import Batch, UtteranceDataset, collate
 from msrs.errors import DataError
-from msrs.files import write_text
+from msrs.files import remove_half_written, write_text
 from msrs.log import LOGGER, progress
 from msrs.search.hypothesis import Hypothesis
-from msrs.search.nbest import NBEST, TEXT, Candidate, Decoded, open_partial, read_partial, write_decoded
+from msrs.search.nbest import NBEST, TEXT, Candidate, Decoded, begin_partial, read_partial, write_decoded
 from msrs.search.options import SearchConfig
 from msrs.stage_mark import StageMark
 
@@ -46,11 +46,12 @@ def decode_set(
 
     Args: recognise, from a batch to hypotheses, the best first; spell, from token ids to text; folder to write;
     conditions of the test, such as its noise, told in `search.yaml` after the options.
-    Raises: DataError where the dump is empty, or one utterance alone is too much for the GPU's memory.
+    Raises: DataError where the dump is empty, the disk is full, or one utterance alone is too much for the GPU's memory.
     """
     if not len(dataset):
         raise DataError(f"{dataset.folder}: no utterance to decode; its skipped.tsv says why.")
     mark.clear()
+    remove_half_written(folder)
     known, is_stale = read_partial(folder, mark.digest())
     known = {utt_id: known[utt_id] for utt_id in dataset.utt_ids if utt_id in known}
     if is_stale:
@@ -60,11 +61,11 @@ def decode_set(
     left = [index for index, utt_id in enumerate(dataset.utt_ids) if utt_id not in known]
     batches = plan_decoding([dataset.num_frames[index] for index in left], options)
     start = time.monotonic()
-    with open_partial(folder, mark.digest(), known) as append:
-        for batch in progress(batches, len(batches), f"decode {dataset.folder.name}"):
-            for one in decode_batch(recognise, spell, dataset, [left[i] for i in batch]):
-                known[one.utt_id] = one
-                append(one)
+    append = begin_partial(folder, mark.digest(), known)
+    for batch in progress(batches, len(batches), f"decode {dataset.folder.name}"):
+        for one in decode_batch(recognise, spell, dataset, [left[i] for i in batch]):
+            known[one.utt_id] = one
+            append(one)
     write_decoded(folder, known)
     told = yaml.safe_dump(dict(conditions), sort_keys=False) if conditions else ""
     write_text(folder / "search.yaml", to_yaml(options) + told)

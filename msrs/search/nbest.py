@@ -2,11 +2,11 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from msrs.files import write_text
+from msrs.files import append_text, write_text
 from msrs.search.hypothesis import Hypothesis
 from msrs.text.transcripts import write_transcripts
 
@@ -70,18 +70,11 @@ def read_partial(folder: Path, digest: str) -> tuple[dict[str, Decoded], bool]:
     return known, False
 
 
-@contextlib.contextmanager
-def open_partial(folder: Path, digest: str, known: dict[str, Decoded]) -> Iterator[Callable[[Decoded], None]]:
-    """Begin the partial list anew with what is known; yield the function that adds an utterance."""
+def begin_partial(folder: Path, digest: str, known: dict[str, Decoded]) -> Callable[[Decoded], None]:
+    """Begin the partial list anew with what is known. Returns: the function that adds an utterance."""
     path = folder / PARTIAL
     write_text(path, json.dumps({"digest": digest}) + "\n" + "".join(one.to_line() for one in known.values()))
-    with open(path, "a", encoding="utf-8", newline="\n") as handle:
-
-        def append(decoded: Decoded) -> None:
-            handle.write(decoded.to_line())
-            handle.flush()
-
-        yield append
+    return lambda decoded: append_text(path, decoded.to_line())
 
 
 def write_decoded(folder: Path, decoded: dict[str, Decoded]) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field
 from msrs.config import Document, apply_overrides, build, config, load_document
 from msrs.errors import ConfigError
 from msrs.log import LOGGER
+from msrs.ranges import Count, Positive, Share
 from msrs.search.scorers import SCORERS, AttentionScorer, CtcPrefixScorer, LengthBonus
 from msrs.search.scorers.base import Scorer
 
@@ -17,18 +18,18 @@ from msrs.search.scorers.base import Scorer
 class SearchConfig:
     """Options of the beam search and of its batches; batch sizes change speed and memory, never a result."""
 
-    beam_size: Annotated[int, Field(ge=1)] = 10  # hypotheses kept for an utterance
-    ctc_weight: Annotated[float, Field(ge=0, le=1)] = 0.3  # 0: attention alone; 1: CTC prefix search alone
+    beam_size: Count = 10  # hypotheses kept for an utterance
+    ctc_weight: Share = 0.3  # 0: attention alone; 1: CTC prefix search alone
     length_bonus: float = 0.0  # nats for every token; positive favours longer sentences
-    nbest: Annotated[int, Field(ge=1)] = 5  # hypotheses returned for an utterance, at most
+    nbest: Count = 5  # hypotheses returned for an utterance, at most
     max_length_ratio: float = 0.0  # most tokens: 0 as many as frames; 0.5 half as many; -40 forty, whatever the frames
-    end_margin: Annotated[float, Field(gt=0)] = 10.0  # nats: stop where three lengths in a row end this far behind
+    end_margin: Positive = 10.0  # nats: stop where three lengths in a row end this far behind
     pre_beam_ratio: Annotated[float, Field(ge=1)] = (
         1.5  # CTC sees the ratio * beam_size tokens that attention likes best
     )
     scorers: tuple[SCORERS.config_type(), ...] = ()  # further scorers, each with its type and weight
-    batch_size: Annotated[int, Field(ge=1)] = 16  # utterances searched together
-    batch_frames: Annotated[int, Field(ge=1)] = 4000  # padded frames (1/25 s) in a batch; a longer utterance goes alone
+    batch_size: Count = 16  # utterances searched together
+    batch_frames: Count = 4000  # padded frames (1/25 s) in a batch; a longer utterance goes alone
 
 
 def load_search(path: str | Path | None, overrides: Iterable[str] = ()) -> SearchConfig:

@@ -17,7 +17,7 @@ import torch
 from msrs.data.datadir import DataDir, write_datadir
 from msrs.data.media import write_video
 from msrs.errors import DataError
-from msrs.files import sha256, write_text
+from msrs.files import remove_half_written, sha256, write_text
 from msrs.log import LOGGER, progress
 from msrs.seeding import keyed_rng
 from msrs.synth.clip import FPS, make_clip, speech_request
@@ -57,8 +57,7 @@ def _write_set(path: Path, clips: list[ClipPlan], folder: Path) -> None:
 
 def _drop_outdated(folder: Path, plan: list[ClipPlan], options: CorpusOptions) -> None:
     """Remove what a killed run left half-written, and all clips where the plan or this room has changed since."""
-    for leftover in folder.glob("*/*/.*.tmp.mp4"):
-        leftover.unlink(missing_ok=True)
+    remove_half_written(folder)
     room = Path(__file__).parent
     sources = sorted([*room.glob("*.py"), *(room / "assets").iterdir()])
     record = {

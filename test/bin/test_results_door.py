@@ -13,6 +13,17 @@ def test_page_and_tables(tmp_path, monkeypatch, capsys):
     assert "| tag | beam   | test |" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
 
 
+def test_a_damaged_result_is_told_and_the_others_are_written(tmp_path, monkeypatch, log):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("s1-a bin blue\n", encoding="utf-8")
+    for tag in ("one", "two"):
+        assert score(["--ref", "text", "--hyp", "text", "--out", f"exp/{tag}/decode_beam/test"]) == 0
+    (tmp_path / "exp/one/decode_beam/test/result.json").write_text("{", encoding="utf-8")
+    assert main([]) == 1
+    assert "exp/one/decode_beam/test/result.json: not a result of msrs-score" in log.text
+    assert "| two | beam   | test |" in (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+
+
 def test_nothing_scored(tmp_path, log):
     assert main(["--exp", str(tmp_path)]) == 1
     assert "no scored set" in log.text

@@ -6,7 +6,7 @@ import torch
 
 from msrs.data.augment import AugmentConfig
 from msrs.data.media import write_video
-from msrs.errors import MediaError
+from msrs.errors import ConfigError, MediaError
 from msrs.faces.clip import ClipReader
 from msrs.faces.crop import CropOptions
 from msrs.faces.detectors import PrecomputedDetector
@@ -119,6 +119,15 @@ def test_of_a_film_with_sound_one_stream_may_be_left_out(make_reader, write_film
         assert torch.equal(audio.audio, expected.audio)
         assert audio.video.shape == (len(audio.audio) // 640, *both.video.shape[1:]) and not audio.video.any()
     assert "has no sound" not in log.text
+
+
+def test_sound_is_refused_where_nothing_listens(write_film):
+    for reader in (
+        ClipReader("video", CROPPED, CropOptions(), 100),
+        ClipReader("audiovisual", CROPPED, CropOptions(), 100, "video"),
+    ):
+        with pytest.raises(ConfigError, match=r"other\.wav: the model is to read video and no sound"):
+            list(reader.read(write_film("a", 20), "other.wav"))
 
 
 def test_a_mute_film_is_refused_before_its_face_is_looked_for_where_both_streams_are_asked_for(write_film):

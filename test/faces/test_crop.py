@@ -55,7 +55,7 @@ def test_size_of_the_patch_is_an_option(crop):
 @pytest.mark.parametrize(
     ("rows", "options", "reason"),
     [
-        ([], {}, "no face found in any of its 20 frames"),
+        ([], {}, "no face found in any of its 20 frames; is it small, turned or hidden?"),
         (range(9), {}, "a face in 9 of 20 frames only; at least 50% are wanted"),
         (range(15), {"min_face_share": 0.8}, "at least 80%"),
         (range(20), {"min_frames": 21}, "only 20 frames at 25 a second; at least 21"),

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from msrs.errors import DataError
-from msrs.files import atomic_path, read_lines, write_text
+from msrs.files import append_text, atomic_path, read_lines, remove_half_written, write_text
 from msrs.stage_mark import StageMark
 
 
@@ -24,6 +24,29 @@ def test_a_full_disk_is_told_with_the_file(tmp_path):
         temporary.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_told_where_a_line_is_added(tmp_path):
+    (tmp_path / "list").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"list: the disk is full.*Free some space"):
+        append_text(tmp_path / "list", "line\n")
+
+
+def test_a_limit_of_the_size_of_files_is_told(tmp_path):
+    with (
+        pytest.raises(DataError, match=r"list: could not be written whole .*ulimit -f"),
+        atomic_path(tmp_path / "list"),
+    ):
+        raise OSError(errno.EFBIG, "File too large")
+
+
+def test_what_is_half_written_goes_and_nothing_else(tmp_path):
+    for name in (".text.77.tmp", "a/.one.8.tmp.mp4", ".done.dump.json", "b.77.tmp"):
+        write_text(tmp_path / name, "")
+    remove_half_written(tmp_path)
+    left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert left == [".done.dump.json", "b.77.tmp"]
+    remove_half_written(tmp_path / "none")
 
 
 def test_lines_end_at_newlines_alone(tmp_path):

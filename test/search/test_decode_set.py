@@ -84,6 +84,24 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
     assert texts(tmp_path) == [f"s-{i:02d} {i + 1}" for i in range(12)]
 
 
+def test_a_full_disk_is_told_with_the_file_and_leaves_no_text(tmp_path):
+    class Filling(Model):
+        def __call__(self, batch):
+            if self.batches:  # the disk is full from here on
+                (tmp_path / "nbest.partial.jsonl").unlink()
+                (tmp_path / "nbest.partial.jsonl").symlink_to("/dev/full")
+            return super().__call__(batch)
+
+    dump = Dump(list(range(1, 9)))
+    with pytest.raises(DataError, match=r"nbest.partial.jsonl: the disk is full.*Free some space and start again"):
+        decode_set(Filling(), spell, dump, OPTIONS, tmp_path, mark_of(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["nbest.partial.jsonl"]
+    (tmp_path / ".text.7.tmp").touch()  # of a run that was killed
+    decode_set(Model(), spell, dump, OPTIONS, tmp_path, mark_of(tmp_path))
+    assert len(texts(tmp_path)) == 8
+    assert not (tmp_path / ".text.7.tmp").exists()
+
+
 def test_what_other_options_left_is_not_taken(tmp_path):
     dump = Dump(list(range(1, 9)))
     with pytest.raises(KeyboardInterrupt):

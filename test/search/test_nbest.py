@@ -1,7 +1,7 @@
 import json
 
 from msrs.search.hypothesis import Hypothesis
-from msrs.search.nbest import Candidate, Decoded, open_partial, read_partial, write_decoded
+from msrs.search.nbest import Candidate, Decoded, begin_partial, read_partial, write_decoded
 
 
 def make(utt_id, *texts):
@@ -16,22 +16,22 @@ def test_a_line_survives_a_round_trip():
 
 
 def test_partial_results_survive_a_kill_in_mid_line(tmp_path):
-    with open_partial(tmp_path, "x", {}) as append:
-        append(make("s1-b", "two"))
-        append(make("s1-a", "one"))
+    append = begin_partial(tmp_path, "x", {})
+    append(make("s1-b", "two"))
+    append(make("s1-a", "one"))
     path = tmp_path / "nbest.partial.jsonl"
     path.write_text(path.read_text(encoding="utf-8") + make("s1-c", "three").to_line()[:40], encoding="utf-8")
     known, is_stale = read_partial(tmp_path, "x")
     assert not is_stale
     assert known == {"s1-b": make("s1-b", "two"), "s1-a": make("s1-a", "one")}
-    with open_partial(tmp_path, "x", known) as append:
-        append(make("s1-c", "three"))
+    append = begin_partial(tmp_path, "x", known)
+    append(make("s1-c", "three"))
     assert sorted(read_partial(tmp_path, "x")[0]) == ["s1-a", "s1-b", "s1-c"]
 
 
 def test_a_line_cut_off_within_a_character_costs_no_more_than_itself(tmp_path):
-    with open_partial(tmp_path, "x", {}) as append:
-        append(make("s1-a", "grün"))
+    append = begin_partial(tmp_path, "x", {})
+    append(make("s1-a", "grün"))
     with open(tmp_path / "nbest.partial.jsonl", "ab") as handle:
         handle.write(make("s1-b", "緑").to_line().encode().partition("緑".encode())[0] + "緑".encode()[:1])
     assert read_partial(tmp_path, "x") == ({"s1-a": make("s1-a", "grün")}, False)
@@ -39,8 +39,8 @@ def test_a_line_cut_off_within_a_character_costs_no_more_than_itself(tmp_path):
 
 def test_partial_results_of_other_options_are_not_taken(tmp_path):
     assert read_partial(tmp_path, "x") == ({}, False)
-    with open_partial(tmp_path, "x", {}) as append:
-        append(make("s1-a", "one"))
+    append = begin_partial(tmp_path, "x", {})
+    append(make("s1-a", "one"))
     assert read_partial(tmp_path, "y") == ({}, True)
 
 
