@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import torch
 
-from msrs.config import to_dict
+from msrs.config import load_document, to_dict
 from msrs.data.augment import Streams, warn_if_never_dropped
 from msrs.data.cut import FPS, to_frames
 from msrs.data.dataset import Batch, UtteranceDataset, collate
@@ -200,7 +200,8 @@ def decode_experiment(
 
     Args: noise, added to the sound, the same for every model; babble_from, the dump whose utterances make babble;
     streams, what an audio-visual model is to read, None: both.
-    Raises: StageError where stage 2 or 4 has not been run; ConfigError on a wrong name; see `open_noise`.
+    Raises: StageError where stage 2 or 4 has not been run; ConfigError on a wrong name, or one that another folder's noise
+    has taken; see `open_noise`.
     """
     exp, feats = Path(exp), Path(feats)
     if not name or "/" in name or name.startswith("."):
@@ -210,6 +211,8 @@ def decode_experiment(
     conditions = {"noise": to_dict(noise) | ({"babble_from": str(source)} if source else {})} if noise else {}
     conditions |= {"streams": streams} if streams not in (None, "audiovisual") else {}
     inputs = {"sound of the noise": noise_digest(noise, feats, source)} if noise else {}
+    if noise and noise.folder:
+        refuse_other_noise(folder, noise.folder)
     mark = decoding_mark(exp, feats, folder, search, checkpoint, conditions | inputs)
     if is_current(folder, mark):
         return folder
@@ -218,6 +221,17 @@ def decode_experiment(
     LOGGER.info("%s, checkpoint %s, on %s, %s", exp, checkpoint, recognizer.device, search)
     decode_set(recognizer.recognise, recognizer.tokenizer.decode, dataset, search, folder, mark, conditions)
     return folder
+
+
+def refuse_other_noise(folder: Path, noise: str) -> None:
+    """Raises: ConfigError where a set has been decoded there in the noise of another folder, which is there still."""
+    told = folder / "search.yaml"
+    before = (load_document(told).values.get("noise") or {}).get("folder") if told.is_file() else None
+    if before and Path(before).is_dir() and not Path(before).samefile(noise):
+        raise ConfigError(
+            f"{folder} holds what was decoded in the noise of {before}, and {noise} would take its place, for its name is "
+            f"the same. Give the noise another name (a link will do: ln -s {noise} NAME), or delete that folder."
+        )
 
 
 def decoding_mark(

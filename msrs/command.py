@@ -12,10 +12,18 @@ from msrs.log import LOGGER, log_start, start_log
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser that takes `--stop-stage` and `--stop_stage` alike, never an abbreviation, and shows defaults."""
+    """An argument parser that takes `--stop-stage` and `--stop_stage` alike, never an abbreviation, and shows defaults.
 
-    def __init__(self, prog: str, description: str):
+    Args: example, a whole command to copy, which ends the help.
+    """
+
+    def __init__(self, prog: str, description: str, example: str = ""):
         super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=_DefaultsShown)
+        self.example = example
+
+    def format_help(self):
+        """As argparse, then the example, in one line whatever the terminal's width, so that it can be copied."""
+        return super().format_help() + (f"\nexample:\n  {self.example}\n" if self.example else "")
 
     def parse_known_args(self, args=None, namespace=None):
         """As argparse, with underscores in option names read as dashes."""
@@ -34,7 +42,12 @@ class _DefaultsShown(argparse.ArgumentDefaultsHelpFormatter):
     """Help with defaults, but for options that have none or are off."""
 
     def _get_help_string(self, action):
-        return action.help if action.default in (None, False, []) else super()._get_help_string(action)
+        default = action.default
+        if default is None or default is False or default == []:  # 0 is a default to be shown
+            return action.help
+        if isinstance(default, (list, tuple)):  # as it is typed
+            return f"{action.help} (default: {' '.join(map(str, default))})"
+        return super()._get_help_string(action)
 
 
 def run_command(
@@ -47,6 +60,7 @@ def run_command(
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = parser.parse_args(arguments)
+    sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text
     start_log()
     log_start(parser.prog, arguments)
     try:

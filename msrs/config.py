@@ -19,6 +19,7 @@ from msrs.files import read_lines
 
 T = TypeVar("T")
 FREE = "free"
+_WORD = re.compile(r"""(?:[^\s"']|"[^"]*"|'[^']*')+""")
 _KEY, _SPACED = re.compile(r"([{,]\w+):(?=\S)"), r"\1: "
 # An option that changes nothing of what is computed, or only how fast: `num_workers: Free[int] = 0`. See `fixed`.
 Free = Annotated[T, FREE]
@@ -106,10 +107,28 @@ def _index(node: yaml.Node, prefix: str, document: Document) -> None:
         _index(value, f"{prefix}{key.value}.", document)
 
 
+def split_words(option: str, typed: Iterable[str]) -> list[str]:
+    """What was typed for an option, cut at spaces that are not within quotes; quotes stay, for YAML to read.
+
+    Raises: ConfigError naming the option where a quote is not closed.
+
+    >>> split_words("--train-args", ["optim.lr=3e-4 augment.noise.folder='/my noise'", "seed=2"])
+    ['optim.lr=3e-4', "augment.noise.folder='/my noise'", 'seed=2']
+    """
+    words = []
+    for text in typed:
+        if _WORD.sub("", text).strip():
+            raise ConfigError(
+                f'{option}: a quote is not closed in "{text}"; a value with a quote in it goes in quotes of the other kind.'
+            )
+        words += _WORD.findall(text)
+    return words
+
+
 def apply_overrides(document: Document, overrides: Iterable[str]) -> Document:
     """The document with `path.to.key=value` words laid over it; values are read as YAML.
 
-    Words are cut at spaces where they are typed, so that `sparse={type:msrs,epochs:2}` means what it says here, though
+    Words are cut at spaces (`split_words`), so that `sparse={type:msrs,epochs:2}` means what it says here, though
     YAML wants a space behind a colon.
 
     Raises: ConfigError where a word has no `=`, or a path leads through something that is not a mapping.
@@ -209,7 +228,9 @@ def _explain(cls: type, document: Document, item: dict[str, Any]) -> str:
     owner: Any = cls
     values: Any = document.values
     for i, step in enumerate(item["loc"]):
-        present = isinstance(values, dict) and step in values or isinstance(values, list) and isinstance(step, int)
+        present = (
+            step in values if isinstance(values, dict) else isinstance(values, list) and step in range(len(values))
+        )
         last = i == len(item["loc"]) - 1
         fields = getattr(owner, "__dataclass_fields__", {})
         if present or step in fields or last and item["type"] == "unexpected_keyword_argument":
@@ -222,6 +243,8 @@ def _explain(cls: type, document: Document, item: dict[str, Any]) -> str:
     path = ".".join(keys)
     where = document.where(path)
     if item["type"] == "missing":
+        if isinstance(item["loc"][-1], int):
+            return f"{where}: {path}: expected more values, given {item['input']!r}."
         return f"{where}: {path} is missing."
     if item["type"] == "unexpected_keyword_argument":
         known = list(getattr(owner, "__dataclass_fields__", {}))

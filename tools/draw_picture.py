@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw README.md's picture from a recipe that has been run: frames, mouth crops, and what was read from them.
 
-cd egs/mini && ./run.sh --modality video && ../../tools/draw_picture.py --exp exp/train_video --out ../../tools/picture.png
+cd egs/mini && ./run.sh --modality video && ../../tools/draw_picture.py --exp exp/train_video --out ../../tools/picture.jpg
 """
 
 import argparse

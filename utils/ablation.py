@@ -83,7 +83,8 @@ class Run:
 
 def parser() -> CommandParser:
     """The options of the command."""
-    options = CommandParser("ablation", "Train, decode and tabulate a list of runs. Started again, it goes on.")
+    what = "Train, decode and tabulate a list of runs. Started again, it goes on."
+    options = CommandParser("local/ablation", what, "local/ablation --list conf/ablation/digits.yaml --only dense")
     add = options.add_argument
     add("--list", type=Path, help="the list of runs, conf/ablation/NAME.yaml")
     add(
@@ -141,7 +142,7 @@ def resolve(listed: RunList, name: str, seen: tuple[str, ...] = ()) -> Settings:
 
 
 def _text(value: Any) -> str:
-    """A value as `--train-args` takes it, which splits its words at spaces."""
+    """A value as `--train-args` takes it, which cuts its words at spaces outside of quotes."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
@@ -368,15 +369,20 @@ def write_results(
     kept = {name: kept[name] for name, count in made_of.items() if count > len(outcomes.get(name, ()))}
     outcomes = {name: () if name in kept else runs for name, runs in outcomes.items()}
     command = f"local/ablation --list {options.list} --feats {options.feats}"
-    parts = [f"# {listed.title}", f"Made by `{command}` (`--table-only` writes it anew).",
+    made = f"Made by `{command}` (`--table-only` writes it anew); "
+    made += (
+        f"[the list]({Path(os.path.relpath(options.list, options.out)).as_posix()}) has the settings of each method."
+    )
+    parts = [f"# {listed.title}", made,
              plateau_table(outcomes, [options.dev_set, *options.test_sets], kept)]  # fmt: skip
+    order = list(dict.fromkeys(label for labels in listed.plots.values() for label in labels))
     for name, labels in listed.plots.items():
         folder = options.out / options.list.stem / name
         groups = {label: [outcome.exp for outcome in outcomes[label]] for label in labels if outcomes.get(label)}
         if folder.is_dir() and not kept.keys().isdisjoint(labels):
             pictures = [folder / f"{stem}.png" for stem in PICTURES if (folder / f"{stem}.png").exists()]
         else:
-            pictures = draw_comparison(groups, folder) if groups else []
+            pictures = draw_comparison(groups, folder, order) if groups else []
         if pictures:
             parts += [f"## {name}", *(f"![{path.stem}]({path.relative_to(options.out)})" for path in pictures)]
     write_text(page, "\n\n".join(parts) + "\n")

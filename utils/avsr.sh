@@ -17,21 +17,21 @@ option num-nodes whole 1 "machines to train on; without Slurm, stage 4 is to be 
 flag shard "stage 4: each process holds a part of the model, for one that does not fit a GPU"
 option rendezvous word "" "HOST:PORT where these machines find each other"
 option cmd "local|slurm" local "where stage 4 trains: here, or as a job of Slurm"
-option slurm-args word "" "settings of that job, such as \"partition=gpu time=2880\""
+option slurm-args word "" "settings of that job, such as \"partition=gpu time=2880 comment='my run'\""
 option nj whole "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)" "processes at once, where work can be shared out"
 option seed whole "" "seed of training, in place of the configuration's"
 option train-set word train "name of the training set"
 option dev-set word dev "name of the development set"
 option test-sets word test "names of the test sets, in one word"
 option local-options word "" "names of further options that are handed on to local/data.sh, in one word"
-option local-data-args word "" "further words for local/data.sh"
+option local-data-args word "" "words for local/data.sh beside those options; quotes hold one with spaces together"
 option face-model path "" "face model, in place of the one that set-up fetched"
 option max-skipped word "" "share of a set that stages 1 and 2 may put aside each, such as 0.05"
-option crop-args word "" "further words for msrs-crop, such as \"--max-faces 1\""
+option crop-args word "" "words for msrs-crop, such as \"--max-faces 1 --crf 20\", in place of the recipe's"
 option token-type word unigram "unit of the text: unigram, bpe, char or word"
 option token-size whole 500 "number of units; to be left out for char and word: all"
 option train-config path conf/train.yaml "configuration of the model and its training"
-option train-args word "" "settings laid over it, such as \"optim.lr=3e-4 train.max_epochs=2\""
+option train-args word "" "settings laid over it: \"optim.lr=3e-4 augment.noise.folder='/my noise'\""
 option decode-config path conf/decode.yaml "configuration of the search"
 option decode-args word "" "settings laid over it"
 option noise path "" "stage 5: noise added to the sound: white, babble, or a folder of recordings"
@@ -55,7 +55,7 @@ on_option() {
             ;;
         streams)
             read -ra names <<<"$2"
-            for name in ${names[@]+"${names[@]}"}; do
+            for name in "${names[@]-}"; do # of no name at all, the empty one
                 if [[ " video audio audiovisual " != *" $name "* ]]; then
                     option_error "--streams is '$2', expected some of video, audio, audiovisual in one word"
                 fi
@@ -66,6 +66,7 @@ on_option() {
                 option_error "--snr-db is '$2', expected levels in decibels in one word, such as \"0 10 clean\""
             fi
             ;;
+        *-args | init) split_words "$1" "$2" ;; # so that a mistake is told before any work
         # Another unit has another number of units: the recipe's does not hold for the one that a user types.
         token-type) token_size= ;;
     esac
@@ -83,6 +84,13 @@ END
     if [[ ${#PASSED_NAMES[@]} -gt 0 ]]; then
         printf '\nOptions of stage 0 (local/data.sh --help explains them): %s\n' "${PASSED_NAMES[*]/#/--}"
     fi
+    cat <<END
+
+Examples:
+  $PROGRAM --modality video
+  $PROGRAM --stage 4 --tag longer --train-args "train.max_epochs=60"
+  $PROGRAM --stage 5 --noise babble --snr-db "0 10 clean"
+END
 }
 
 say() { printf '%s: %s\n' "${PWD##*/}" "$*" >&2; }
@@ -146,6 +154,9 @@ else
 fi
 TYPED_WORDS=("$@") # where no `--` tells the user's words from the recipe's, all are taken for the user's
 parse_options "$@"
+if [[ $stage -gt $stop_stage || $stage -gt 5 ]]; then
+    option_error "--stage $stage with --stop-stage $stop_stage: there is no stage from the one to the other"
+fi
 if [[ $help == true ]]; then
     usage
     exit 0
@@ -180,8 +191,8 @@ if begin 0 data; then
         variable=${name//-/_}
         if [[ " ${OPTION_NAMES[*]} " == *" $name "* && -n ${!variable} ]]; then words+=("--$name" "${!variable}"); fi
     done
-    read -ra more <<<"$local_data_args"
-    run_pooled local/data.sh ${words[@]+"${words[@]}"} ${PASSED_WORDS[@]+"${PASSED_WORDS[@]}"} ${more[@]+"${more[@]}"}
+    split_words local-data-args "$local_data_args"
+    run_pooled local/data.sh ${words[@]+"${words[@]}"} ${PASSED_WORDS[@]+"${PASSED_WORDS[@]}"} ${WORDS[@]+"${WORDS[@]}"}
     run_pooled msrs-validate --nj "$nj" "${sets[@]/#/data/}"
     finish
 fi
@@ -190,11 +201,11 @@ if begin 1 crop; then
     if [[ $modality == audio ]]; then
         say "stage 1 (crop): nothing to do for sound alone"
     else
-        read -ra words <<<"$crop_args"
+        split_words crop-args "$crop_args"
         for name in "${sets[@]}"; do
             run_pooled msrs-crop --data "data/$name" --out "$crops/$name" --nj "$nj" \
                 ${max_skipped:+--max-skipped "$max_skipped"} ${face_model:+--face-model "$face_model"} \
-                ${words[@]+"${words[@]}"}
+                ${WORDS[@]+"${WORDS[@]}"}
         done
     fi
     finish
@@ -222,10 +233,8 @@ if begin 4 train; then
     if [[ $shard == true ]]; then words+=(--shard); fi
     if [[ $cmd != local ]]; then words+=(--cmd "$cmd"); fi
     if [[ $from_scratch == true ]]; then words+=(--from-scratch); fi
-    if [[ -n $init ]]; then
-        read -ra more <<<"$init"
-        words+=(--init "${more[@]}")
-    fi
+    split_words init "$init"
+    if [[ ${#WORDS[@]} -gt 0 ]]; then words+=(--init "${WORDS[@]}"); fi
     run msrs-train --config "$train_config" --train "$feats/$train_set" --dev "$feats/$dev_set" --tokens "$tokens" \
         --exp "$experiment" --modality "$modality" ${seed:+--seed "$seed"} ${ngpu:+--ngpu "$ngpu"} \
         ${processes:+--processes "$processes"} ${words[@]+"${words[@]}"} ${rendezvous:+--rendezvous "$rendezvous"} \

@@ -46,7 +46,10 @@ cat >"$work/local/data.sh" <<'END'
 #!/usr/bin/env bash
 # Stage 0: writes data/train, data/dev and data/test.
 set -euo pipefail
-exec python local/data.py "$@"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=utils/path.sh
+source ../../utils/path.sh # for who types it by hand
+exec python3 local/data.py "$@"
 END
 
 cat >"$work/local/data.py" <<'END'

@@ -105,6 +105,15 @@ take_value() {
     printf -v "${1//-/_}" '%s' "$value"
 }
 
+# split_words NAME VALUE: leaves the words of an option's value in WORDS; quotes hold one with spaces together.
+split_words() {
+    local word lines
+    WORDS=()
+    if [[ -z ${2//[[:space:]]/} ]]; then return; fi
+    lines=$(xargs printf '%s\n' <<<"$2" 2>/dev/null) || option_error "--$1 is '$2', where a quote is not closed"
+    while IFS= read -r word; do WORDS+=("$word"); done <<<"$lines"
+}
+
 # A recipe runs in its own folder, the user may type elsewhere: a relative path is the recipe's if it exists there, else
 # the caller's if it exists there. CALLED_FROM is set by the script before it changes folder.
 resolve_path() {

@@ -12,7 +12,8 @@ def parser() -> CommandParser:
     """The options of msrs-average."""
     options = CommandParser(
         "msrs-average",
-        "Average models of a run: the best, the last, or files of your choice. Try them by --checkpoint.",
+        "Average models of a run: the best, the last, or files of your choice. Try them by msrs-decode --checkpoint.",
+        "msrs-average --exp exp/train_video --best 3",
     )
     options.add_argument("--exp", type=Path, help="experiment folder (stage 4), exp/<tag>")
     which = options.add_mutually_exclusive_group(required=True)

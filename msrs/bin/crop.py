@@ -14,15 +14,19 @@ from msrs.faces.detectors import DETECTORS
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry. Returns: the exit code."""
-    parser = CommandParser("msrs-crop", __doc__.partition(": ")[2])
+    parser = CommandParser(
+        "msrs-crop",
+        "Find the face in every recording of a data directory and cut the mouth out, aligned, 25 frames a second (stage 1).",
+        "msrs-crop --data data/train --out dump/crop/train --nj 2 --max-faces 1",
+    )
     parser.add_argument("--data", required=True, help="data directory with video.scp")
     parser.add_argument("--out", required=True, help="folder for the crops, usually dump/crop/<set>")
     parser.add_argument("--nj", type=int, default=1, help="processes")
-    parser.add_argument("--detector", choices=list(DETECTORS), help="default mediapipe; precomputed with --landmarks")
+    parser.add_argument("--detector", choices=list(DETECTORS), help="left out: mediapipe; precomputed with --landmarks")
     parser.add_argument("--landmarks", help="folder of ready landmarks, <recording>.npz; see msrs/faces/landmarks.py")
-    parser.add_argument("--face-model", help="MediaPipe bundle; else $MSRS_FACE_TASK, the cache, or fetched")
+    parser.add_argument("--face-model", help="MediaPipe bundle; left out: $MSRS_FACE_TASK, the cache, or fetched")
     parser.add_argument("--trust-face-model", action="store_true", help="take a bundle with an unknown checksum")
-    parser.add_argument("--max-faces", type=int, help="faces looked for in a frame")
+    parser.add_argument("--max-faces", type=int, help="faces looked for in a frame; left out: 3")
     parser.add_argument("--size", type=int, default=96, help="side of the patch in pixels")
     parser.add_argument("--crf", type=int, default=18, help="quality of the coding; lower is better and larger")
     parser.add_argument("--min-face-share", type=float, default=0.5, help="put aside where fewer frames show a face")

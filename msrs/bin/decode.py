@@ -10,7 +10,11 @@ from msrs.command import CommandParser, run_command
 
 def parser() -> CommandParser:
     """The options of msrs-decode."""
-    options = CommandParser("msrs-decode", "Decode a set with a trained model (stage 5). Started again, it goes on.")
+    options = CommandParser(
+        "msrs-decode",
+        "Decode a set with a trained model (stage 5). Started again, it goes on.",
+        "msrs-decode --exp exp/train_video --feats dump/feats_video/test --config conf/decode.yaml --name decode",
+    )
     add = options.add_argument
     add("--exp", required=True, help="experiment folder (stage 4), exp/<tag>")
     add("--feats", required=True, help="dump folder of the set (stage 2), dump/feats/<set>")
@@ -24,18 +28,19 @@ def parser() -> CommandParser:
     add("--noise", metavar="NOISE", help="noise added to the sound: white, babble, or a folder of recordings")
     add("--snr-db", metavar="SNR", help="power of the utterance over that of the noise in decibels, such as 0 or -5")
     add("--babble-from", metavar="DUMP", help="dump whose utterances make the babble; left out: --feats itself")
-    add("--batch-size", type=int, help="utterances decoded together; changes the speed, never a result")
+    add("--batch-size", type=int, help="utterances decoded together, for speed alone; left out: 16, or --config's")
     return options
 
 
 def work(options: argparse.Namespace) -> None:
     """Read the options of the search and decode."""
     from msrs.api import decode_experiment
+    from msrs.config import split_words
     from msrs.data.noise import fixed_noise
     from msrs.errors import ConfigError
     from msrs.search.options import load_search
 
-    words = [word for group in options.decode_args for word in group.split()]
+    words = split_words("--decode-args", options.decode_args)
     if options.batch_size is not None:
         words.append(f"batch_size={options.batch_size}")
     search = load_search(options.config, words)

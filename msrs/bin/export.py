@@ -14,6 +14,7 @@ def parser() -> CommandParser:
         "msrs-export",
         "Cut out the units that a run's mask has emptied: a smaller, faster dense model of the same outputs. Decode with it "
         "by --checkpoint average_narrow.",
+        "msrs-export --exp exp/units",
     )
     options.add_argument("--exp", type=Path, required=True, help="experiment folder (stage 4), exp/<tag>")
     options.add_argument(

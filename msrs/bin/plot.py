@@ -17,6 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "msrs-plot",
         f"Compare training runs by their metrics.jsonl: {', '.join(f'{name}.png' for name in PICTURES)}, each where a run "
         "has numbers for it. A run may still be going on.",
+        "msrs-plot --out exp/compared dense=exp/dense_1,exp/dense_2 msrs=exp/msrs_1,exp/msrs_2",
     )
     parser.add_argument(
         "runs",

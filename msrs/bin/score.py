@@ -22,7 +22,9 @@ from msrs.text.transcripts import read_transcripts
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's door."""
     parser = CommandParser(
-        "msrs-score", "Count word and character errors of a decoded set, or compare two such counts."
+        "msrs-score",
+        "Count word and character errors of a decoded set, or compare two such counts (stage 5, after msrs-decode).",
+        "msrs-score --ref data/test/text --hyp exp/train_video/decode_decode/test/text",
     )
     add = parser.add_argument
     add("--ref", metavar="FILE", help="reference transcripts, `utt_id words` a line")
@@ -30,14 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     add(
         "--out",
         metavar="FOLDER",
-        help="where ref.trn, hyp.trn, alignment.txt and result.json go; default: beside --hyp",
+        help="where ref.trn, hyp.trn, alignment.txt and result.json go; left out: beside --hyp",
     )
     add("--rules", default="upper", help="normalisation of both: upper, lower, verbatim or a YAML file")
     add(
-        "--utt2spk", metavar="FILE", help="speakers; default: utt2spk beside --ref, else the ids up to their first dash"
+        "--utt2spk",
+        metavar="FILE",
+        help="speakers; left out: utt2spk beside --ref, else the ids up to their first dash",
     )
     add("--options", metavar="FILE", help="YAML file with the options of the search, kept in result.json")
-    add("--command", metavar="TEXT", help="command to keep in result.json; default: this one")
+    add("--command", metavar="TEXT", help="command to keep in result.json; left out: this one")
     add("--seed", type=int, default=0, help="seed of the bootstrap")
     add("--compare", nargs=2, metavar=("A", "B"), help="two folders that hold a result.json of the same set")
     arguments = sys.argv[1:] if argv is None else list(argv)

@@ -20,13 +20,17 @@ from msrs.text.transcripts import read_transcripts
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's door."""
-    parser = CommandParser("msrs-tokenize", "Learn the units of the training text; print the folder they are in.")
+    parser = CommandParser(
+        "msrs-tokenize",
+        "Learn the units of the training text, print the folder that they are in (stage 3).",
+        "msrs-tokenize --text data/train/text --type unigram --size 500 --check data/dev/text",
+    )
     add = parser.add_argument
     add("--text", required=True, metavar="FILE", help="transcripts of the training set, `utt_id words` a line")
     add("--type", choices=UNIT_TYPES, default="unigram", help="unit of the text")
-    add("--size", type=int, help="number of units with the three special ones; char and word: all if not given")
+    add("--size", type=int, help="number of units with the three special ones; left out, for char and word: all")
     add("--rules", default="upper", help="normalisation: upper, lower, verbatim or a YAML file")
-    add("--out", metavar="FOLDER", help="where to write; default OUT_ROOT/tokens_TYPESIZE")
+    add("--out", metavar="FOLDER", help="folder to write; left out: OUT_ROOT/tokens_TYPESIZE")
     add("--out-root", default="data", metavar="FOLDER", help="parent of the default folder")
     add("--check", nargs="*", default=[], metavar="FILE", help="other transcripts: report what of them is unknown")
     return run_command(parser, tokenize, argv)

@@ -12,11 +12,18 @@ from msrs.command import CommandParser, run_command
 from msrs.log import LOGGER
 
 FROM_SCRATCH = "--from-scratch"
+TRAIN_ARGS = "settings laid over the configuration: \"optim.lr=3e-4 augment.noise.folder='/my noise'\""
+SLURM_ARGS = "settings of that job: \"partition=gpu time=2880 comment='my run'\""
 
 
 def parser() -> CommandParser:
     """The options of msrs-train."""
-    options = CommandParser("msrs-train", "Train a recogniser (stage 4). Started again, it goes on where it stopped.")
+    options = CommandParser(
+        "msrs-train",
+        "Train a recogniser (stage 4). Started again, it goes on where it stopped.",
+        "msrs-train --config conf/train.yaml --train dump/feats/train --dev dump/feats/dev --tokens data/tokens_word "
+        "--exp exp/train_audiovisual",
+    )
     options.add_argument("--config", required=True, help="YAML of the run, such as conf/train.yaml")
     options.add_argument("--train", required=True, type=Path, help="dump folder of the training set (stage 2)")
     options.add_argument("--dev", required=True, type=Path, help="dump folder of the development set (stage 2)")
@@ -24,7 +31,7 @@ def parser() -> CommandParser:
     options.add_argument("--exp", required=True, type=Path, help="experiment folder to write, exp/<tag>")
     options.add_argument("--modality", choices=("video", "audio", "audiovisual"), help="overrides the configuration's")
     options.add_argument("--seed", type=int, help="overrides the configuration's")
-    options.add_argument("--train-args", nargs="*", default=[], metavar="KEY=VALUE", help='"optim.lr=3e-4"')
+    options.add_argument("--train-args", nargs="*", default=[], metavar="KEY=VALUE", help=TRAIN_ARGS)
     beginning = options.add_mutually_exclusive_group()
     beginning.add_argument(
         FROM_SCRATCH,
@@ -49,7 +56,7 @@ def parser() -> CommandParser:
     where.add_argument("--num-nodes", type=int, default=1, help="machines; the command is to be given on each of them")
     where.add_argument("--rendezvous", metavar="HOST:PORT", help="where machines find each other: one of them")
     where.add_argument("--cmd", choices=("local", "slurm"), default="local", help="here, or as a job of Slurm")
-    where.add_argument("--slurm-args", nargs="*", default=[], metavar="KEY=VALUE", help='"partition=gpu time=2880"')
+    where.add_argument("--slurm-args", nargs="*", default=[], metavar="KEY=VALUE", help=SLURM_ARGS)
     return options
 
 
@@ -69,11 +76,14 @@ def work(options: argparse.Namespace, words: Sequence[str]) -> None:
         # Not for who starts it again: processes, a job that was put into the queue once more.
         words = [word for word in words if word != FROM_SCRATCH]
     if options.cmd == "slurm":
+        from msrs.config import split_words
         from msrs.train.slurm import submit
 
-        ngpu = 1 if options.ngpu is None else options.ngpu
-        slurm_args = [word for group in options.slurm_args for word in group.split()]
-        submit(words, options.exp, options.processes or max(1, ngpu), ngpu, options.num_nodes, slurm_args, "slurm")
+        loop = load_settings(options).train  # what is wrong there is told now, and not when the job's turn has come
+        ngpu = (0 if options.processes else 1) if options.ngpu is None else options.ngpu
+        num_tasks = options.processes or max(1, ngpu)
+        slurm_args = split_words("--slurm-args", options.slurm_args)
+        submit(words, options.exp, num_tasks, ngpu, options.num_nodes, slurm_args, "slurm", 1 + loop.num_workers)
         return
     ngpu = gpus_of(options)
     num_processes = ngpu or options.processes or 1
@@ -156,7 +166,7 @@ def load_settings(options: argparse.Namespace):
     from msrs import config
     from msrs.train.options import TrainConfig
 
-    words = [word for group in options.train_args for word in group.split()]
+    words = config.split_words("--train-args", options.train_args)
     words += [f"{key}={value}" for key in ("modality", "seed") if (value := getattr(options, key)) is not None]
     return config.load(TrainConfig, options.config, words)
 

@@ -9,7 +9,11 @@ from msrs.command import CommandParser, run_command
 
 def parser() -> CommandParser:
     """The options of msrs-transcribe."""
-    options = CommandParser("msrs-transcribe", "Print what is said in video files: face, mouth crop, model, text.")
+    options = CommandParser(
+        "msrs-transcribe",
+        "Print what is said in video files: face, mouth crop, model, text.",
+        "msrs-transcribe film.mp4 --model exp/train_audiovisual --times",
+    )
     add = options.add_argument
     add("clips", nargs="+", metavar="CLIP", help="video file; for a model of sound alone, a sound file")
     add("--model", required=True, metavar="EXP", help="experiment folder (stage 4), exp/<tag>")
@@ -41,13 +45,14 @@ def work(options: argparse.Namespace) -> int:
     Returns: 1 where a clip could not be used.
     """
     from msrs.api import Recognizer, join_pieces
+    from msrs.config import split_words
     from msrs.errors import ConfigError, MediaError
     from msrs.log import LOGGER
     from msrs.search.options import load_search
 
     if options.audio and len(options.clips) > 1:
         raise ConfigError("--audio belongs to one clip; give a single CLIP with it.")
-    words = [word for group in options.decode_args for word in group.split()]
+    words = split_words("--decode-args", options.decode_args)
     search = load_search(options.config, [*words, f"nbest={options.nbest}"])
     where = (options.model, search, options.checkpoint, options.device)
     recognizer = Recognizer.from_experiment(*where, max_seconds=options.max_seconds, streams=options.streams)

@@ -10,7 +10,11 @@ from msrs.data.check import check_datadirs
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's entry. Returns: the exit code, 1 where there is a fault."""
-    parser = CommandParser("msrs-validate", __doc__.partition(": ")[2])
+    parser = CommandParser(
+        "msrs-validate",
+        "Check data directories (stage 0); of several, also that they share no recording and no utterance.",
+        "msrs-validate data/train data/dev data/test",
+    )
     parser.add_argument("data", nargs="+", metavar="DATA", help="data directory, for example data/train")
     parser.add_argument("--fix", action="store_true", help="first sort, and drop utterances that are not whole")
     parser.add_argument(

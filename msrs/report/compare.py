@@ -34,13 +34,14 @@ PICTURES = {
 }
 
 
-def draw_comparison(groups: Mapping[str, Sequence[Path]], out: str | Path) -> list[Path]:
+def draw_comparison(groups: Mapping[str, Sequence[Path]], out: str | Path, order: Sequence[str] = ()) -> list[Path]:
     """Draw every picture for which a run has numbers, each `<out>/<name>.png`, or all in one where `out` ends in `.png`.
 
-    Args: groups, experiment folders by label; several are seeds of one method.
+    Args: groups, experiment folders by label; several are seeds of one method. order, all labels of several sets of
+    pictures, so that a method has one colour in all of them; left out: those of groups.
     Returns: what was written. Raises: StageError where a folder or any number is missing; DataError.
     """
-    runs = read_runs(groups)
+    runs = read_runs(groups, order)
     out = Path(out)
     drawn, written = [], []
     for name, picture in PICTURES.items():

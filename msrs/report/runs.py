@@ -24,7 +24,7 @@ class RunGroup:
     """A run, or some of one method that differ by their seed, with the numbers of each."""
 
     label: str
-    index: int  # its place among what is compared, and so its colour
+    index: int  # its colour: its place among what is compared, here or in pictures that belong together
     folders: tuple[Path, ...]
     seeds: tuple[Metrics, ...]
 
@@ -91,17 +91,21 @@ def parse_runs(words: Sequence[str]) -> dict[str, list[Path]]:
     return runs
 
 
-def read_runs(groups: Mapping[str, Sequence[Path]]) -> list[RunGroup]:
-    """Read metrics.jsonl of each folder. Raises: StageError where a folder or its file is not there; DataError."""
-    runs = []
-    for index, (label, folders) in enumerate(groups.items()):
+def read_runs(groups: Mapping[str, Sequence[Path]], order: Sequence[str] = ()) -> list[RunGroup]:
+    """Read metrics.jsonl of each folder.
+
+    Args: order, labels in the order of their colours, these and others; left out: as they come.
+    Raises: StageError where a folder or its file is not there; DataError.
+    """
+    runs, places = [], list(order or groups)
+    for label, folders in groups.items():
         for folder in folders:
             if not folder.is_dir():
                 raise StageError(f"{folder}: there is no such experiment folder; mend the path or run stage 4 (train).")
             if not (folder / "metrics.jsonl").is_file():
                 raise StageError(f"{folder}: it has no metrics.jsonl; name a folder that stage 4 (train) has written.")
         seeds = tuple(read_metrics(folder / "metrics.jsonl") for folder in folders)
-        runs.append(RunGroup(label, index, tuple(folders), seeds))
+        runs.append(RunGroup(label, places.index(label), tuple(folders), seeds))
     return runs
 
 

@@ -1,7 +1,9 @@
 import json
 import re
 import shutil
+import wave
 
+import numpy as np
 import pytest
 
 from msrs.bin.decode import main
@@ -181,6 +183,27 @@ def test_noise_is_part_of_the_name_and_repeats_exactly(make_experiment, make_fea
     assert "current, passed over" in log.text
     assert main([*command, "--noise", "babble", "--snr-db", "5", "--name", "again"]) == 0
     assert "decoded anew (changed since: option noise)" in log.text
+
+
+def test_noise_of_another_folder_of_the_same_name_takes_no_place(make_experiment, make_feats, log, tmp_path):
+    exp, feats = make_experiment("audio"), make_feats()
+    samples = np.random.default_rng(0).integers(-9000, 9000, 16000, dtype=np.int16)
+    for place in ("a", "b"):
+        (tmp_path / place / "street").mkdir(parents=True)
+        with wave.open(str(tmp_path / place / "street/one.wav"), "wb") as file:
+            file.setparams((1, 2, 16000, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+    command = ["--exp", str(exp), "--feats", str(feats), "--snr-db", "0", "--noise"]
+    assert main([*command, f"{tmp_path}/a/street"]) == 0
+    text = exp / "decode_default_snr0_street/test/text"
+    before = text.stat()
+    assert main([*command, f"{tmp_path}/b/street"]) == 1
+    assert re.search(r"in the noise of .*/a/street, and .*/b/street would take its place.*ln -s", log.text)
+    assert text.stat() == before
+    assert main([*command, f"{tmp_path}/b/../a/street"]) == 0  # the same by another name
+    (tmp_path / "b/street").rename(tmp_path / "b/road")
+    (tmp_path / "a/street").rename(tmp_path / "b/street")
+    assert main([*command, f"{tmp_path}/b/street"]) == 0  # it has moved
 
 
 def test_babble_of_another_set_is_heard(make_experiment, make_feats, log):

@@ -1,6 +1,7 @@
 """What all commands share: spellings, exit codes, sentences in place of tracebacks."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -29,11 +30,35 @@ def test_what_is_not_an_option_is_refused(words, capsys):
     assert words[0] in capsys.readouterr().err
 
 
+def test_help_shows_every_default_as_it_is_typed_and_ends_in_the_example():
+    options = CommandParser("msrs-probe", "A probe.", f"msrs-probe --seed 3 {'--beams 1 ' * 12}--long")
+    options.add_argument("--seed", type=int, default=0, help="of chance")
+    options.add_argument("--beams", type=int, nargs="*", default=[1, 10], help="kept")
+    options.add_argument("--names", nargs="*", default=[], help="none")
+    options.add_argument("--long", action="store_true", help="off")
+    shown = " ".join(options.format_help().split("example:")[0].split())
+    assert "of chance (default: 0)" in shown
+    assert "kept (default: 1 10)" in shown
+    assert shown.count("(default:") == 2
+    assert options.format_help().endswith(f"\nexample:\n  {options.example}\n")
+    assert "example" not in parser().format_help()
+
+
 def fail(error: BaseException):
     def work(options):
         raise error
 
     return work
+
+
+def test_a_file_name_that_is_no_text_is_printed_as_its_bytes():
+    program = (
+        "import os; from msrs.command import CommandParser, run_command\n"
+        "run_command(CommandParser('p', 'A probe.'), lambda options: print(os.fsdecode(b'b\\xff.mp4')), [])"
+    )
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}  # what a terminal of most languages has
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment)
+    assert (run.returncode, run.stdout) == (0, b"b\xff.mp4\n")
 
 
 def test_exit_codes():

@@ -5,7 +5,17 @@ from typing import Literal
 import pytest
 
 from msrs import config as configuration
-from msrs.config import Free, apply_overrides, build, config, fixed, load_document, parse_document, to_yaml
+from msrs.config import (
+    Free,
+    apply_overrides,
+    build,
+    config,
+    fixed,
+    load_document,
+    parse_document,
+    split_words,
+    to_yaml,
+)
 from msrs.errors import ConfigError
 from msrs.registry import Registry
 
@@ -34,6 +44,7 @@ class Model:
     encoder: ENCODERS.config_type() = Conformer.Config()
     lr: float = 1e-3
     names: tuple[str, ...] = ()
+    betas: tuple[float, float] = (0.9, 0.98)
 
 
 def parse(text: str) -> Model:
@@ -56,6 +67,8 @@ def parse(text: str) -> Model:
         ("lr: [1, 2", "conf/train.yaml:"),
         ("lr: .nan", "conf/train.yaml:1: lr: "),
         ("names:\n- a\n- 3.5", "conf/train.yaml:3: names.1: "),
+        ("betas: []", "conf/train.yaml:1: betas: expected more values, given []."),
+        ("lr: 1\nbetas: [0.9]", "conf/train.yaml:2: betas: expected more values, given [0.9]."),
     ],
 )
 def test_a_mistake_is_told_with_its_place(text, message):
@@ -102,6 +115,24 @@ def test_a_group_may_be_overridden_in_one_word_without_spaces(word):
     assert build(Model, apply_overrides(parse_document("lr: 1", "x"), [word])).encoder == Recurrent.Config(size=9)
     names = build(Model, apply_overrides(parse_document("lr: 1", "x"), ["names=[a:b,http://c]"])).names
     assert names == ("a:b", "http://c")
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        (["lr=1 names=['my noise',b]"], ("my noise", "b")),
+        (["lr=1", 'names=["it\'s here"]'], ("it's here",)),
+        (['names=["*x*"]  lr=1'], ("*x*",)),  # quotes are YAML's: without them this would be an alias
+    ],
+)
+def test_quotes_hold_a_value_with_spaces_together(typed, names):
+    words = split_words("--train-args", typed)
+    assert build(Model, apply_overrides(parse_document("", "x"), words)).names == names
+
+
+def test_a_quote_that_is_not_closed_is_told():
+    with pytest.raises(ConfigError, match=r"--train-args: a quote is not closed in \"names=\['my noise\]\""):
+        split_words("--train-args", ["names=['my noise]"])
 
 
 def test_a_configuration_survives_writing_and_reading(tmp_path):

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,18 @@ def test_each_command_answers_help(command, capsys):
         door.main(["--help"])
     assert stopped.value.code == 0
     assert f"msrs-{command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_shows_an_example_that_it_takes(command, monkeypatch):
+    door = importlib.import_module(f"msrs.bin.{command.replace('-', '_')}")
+    parsers = []
+    monkeypatch.setattr(door, "run_command", lambda parser, work, argv: parsers.append(parser) or 0)
+    door.main([])
+    name, *words = shlex.split(parsers[0].example)
+    assert name == f"msrs-{command}"
+    parsers[0].parse_args(words)
+    assert parsers[0].description[0].isupper()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -273,7 +274,7 @@ def pretend(recipe, monkeypatch):
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(door.subprocess, "run", take)
-    monkeypatch.setattr(door, "draw_comparison", lambda groups, folder: [])
+    monkeypatch.setattr(door, "draw_comparison", lambda groups, folder, order: [])
     (recipe / "exp/ablation/list/found_1").mkdir(parents=True)
     (recipe / "exp/ablation/list/found_1/ablation.log").write_text("")
 
@@ -294,6 +295,21 @@ def test_runs_of_other_clips_units_or_search_are_not_taken_for_done(recipe, pret
     path.write_text(LIST.replace(old, new))
     with pytest.raises(ConfigError, match=f"dense_1 was made otherwise .*{told}"):
         door.work(options)
+
+
+def test_the_page_leads_to_the_settings_of_its_methods(recipe, pretend):
+    assert door.work(door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--only", "dense"])) == 0
+    link = re.search(r"\[the list\]\((.*)\)", (recipe / "results/list.md").read_text())[1]
+    assert (recipe / "results" / link).resolve() == recipe / "conf/ablation/list.yaml"
+
+
+def test_a_method_has_one_colour_in_all_pictures_of_a_list(recipe, pretend, monkeypatch):
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace("plots: {", "plots: {others: [shuffled, dense], "))
+    orders = []
+    monkeypatch.setattr(door, "draw_comparison", lambda groups, folder, order: orders.append(order) or [])
+    assert door.work(door.parser().parse_args(["--list", str(path), "--only", "dense"])) == 0
+    assert orders == 2 * [["shuffled", "dense", "found"]]
 
 
 def test_a_mask_that_no_run_makes_costs_the_table_of_the_others_nothing(recipe, pretend, caplog):

@@ -1,6 +1,7 @@
 """The stage driver alone: commands stand in for msrs-*, so that only the shell is tested."""
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -106,6 +107,15 @@ def test_what_is_typed_wins_over_the_recipe(recipe):
     assert "[--train-args] [a.b=1 c=2]" in recipe.calls[1]
 
 
+def test_quotes_hold_a_word_with_spaces_together(recipe):
+    words = ["--stop-stage", "1", "--test-sets", "", "--crop-args", "--landmarks 'my points'  --max-faces 1"]
+    assert recipe.run(*words, "--local-data-args", '--list "a b" --seed 2').returncode == 0
+    assert recipe.calls[0].endswith("[--list] [a b] [--seed] [2]")
+    assert recipe.calls[2].endswith("[--landmarks] [my points] [--max-faces] [1]")
+    assert recipe.run("--stage", "4", "--stop-stage", "4", "--init", "'exp/a b' exp/c").returncode == 0
+    assert recipe.calls[-1].endswith("[--init] [exp/a b] [exp/c]")
+
+
 def test_another_unit_leaves_the_recipes_number_of_units_behind(recipe):
     recipe.run("--token-size", "90", "--token-type", "char", "--stage", "3", "--stop-stage", "3")
     assert "--size" not in recipe.calls[0]
@@ -192,9 +202,14 @@ def test_a_dry_run_prints_commands_and_runs_none(recipe):
         (["--corpus-dri", "x"], "did you mean --corpus-dir?"),
         (["--stage", "two"], "--stage is 'two', expected a whole number"),
         (["--stage"], "--stage needs a value"),
+        (["--stage", "6"], "--stage 6 with --stop-stage 5: there is no stage from the one to the other"),
+        (["--stage", "6", "--stop-stage", "7"], "there is no stage from the one to the other"),
+        (["--stage", "4", "--stop-stage", "2"], "there is no stage from the one to the other"),
         (["--tag", "--stage", "2"], "--tag needs a value"),
         (["--modality", "vido"], "expected one of video, audio, audiovisual"),
         (["--streams", "video sound"], "--streams is 'video sound', expected some of video, audio, audiovisual"),
+        (["--streams", " "], "--streams is ' ', expected some of video, audio, audiovisual"),
+        (["--crop-args", "--landmarks 'my"], "--crop-args is '--landmarks 'my', where a quote is not closed"),
         (["--snr-db", " "], "--snr-db is ' ', expected levels in decibels in one word, such as \"0 10 clean\""),
         (["--dry-run=1"], "--dry-run takes no value"),
         (["3"], "3 is not an option"),
@@ -208,11 +223,21 @@ def test_mistakes_are_told_before_any_work(recipe, words, message):
     assert recipe.calls == []
 
 
+def test_examples_of_the_help_can_be_typed(recipe):
+    examples = recipe.run("--help").stdout.partition("Examples:\n")[2].split("\n\n")[0].splitlines()
+    assert len(examples) > 1
+    for line in examples:
+        program, *words = shlex.split(line, comments=True)
+        assert program == "./run.sh"
+        assert recipe.run("--dry-run", *words).returncode == 0
+
+
 def test_help_shows_the_recipes_own_values(recipe):
     done = recipe.run("--help")
     assert done.returncode == 0
     assert "[test unseen]" in done.stdout
     assert "--corpus-dir" in done.stdout
+    assert "further words" not in done.stdout  # what is typed takes the place of what a recipe has
     assert recipe.calls == []
 
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from msrs.errors import DataError, StageError
+from msrs.report.canvas import COLOURS
 from msrs.report.compare import PICTURES, draw_comparison
 
 
@@ -24,6 +25,18 @@ def test_all_in_one_file(make_run, tmp_path):
     assert draw_comparison(groups, tmp_path / "all.png") == [tmp_path / "all.png"]
     heights = [Image.open(path).height for path in apart]
     assert Image.open(tmp_path / "all.png").height >= sum(heights)
+
+
+def test_a_method_has_one_colour_in_several_pictures(make_run, tmp_path):
+    run = [make_run("msrs", length=10)]
+
+    def colours(order):
+        picture = draw_comparison({"msrs": run}, tmp_path / "one.png", order)[0]
+        return {colour for _, colour in Image.open(picture).convert("RGB").getcolors(1 << 24)}
+
+    first, third = (ImageColor.getrgb(COLOURS[place]) for place in (0, 2))
+    assert first in colours(()) and third not in colours(())
+    assert third in colours(["dense", "rigl", "msrs"]) and first not in colours(["dense", "rigl", "msrs"])
 
 
 def test_what_no_run_has_is_passed_over_and_told(make_run, tmp_path, log):

@@ -225,7 +225,11 @@ def work(options: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns: the exit code."""
     parser = CommandParser("local/data.py", "GRID to data directories (stage 0).")
-    parser.add_argument("--grid-dir", default=os.environ.get("GRID_DIR"), help="folder with video/ and alignments/")
+    parser.add_argument(
+        "--grid-dir",
+        default=os.environ.get("GRID_DIR"),
+        help="folder with video/ and alignments/; left out: $GRID_DIR",
+    )
     parser.add_argument("--out", default="data", help="where the sets are written")
     choices = ("auto", "lists", "unseen", "overlapped")
     parser.add_argument("--split", choices=choices, default="auto", help="auto: the tree's split/ lists, else unseen")

@@ -373,7 +373,11 @@ def work(options: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. Returns: the exit code."""
     parser = CommandParser("local/data.py", "LRS3 to data directories (stage 0).")
-    parser.add_argument("--lrs3-dir", default=os.environ.get("LRS3_DIR"), help="folder of pretrain/, trainval/, test/")
+    parser.add_argument(
+        "--lrs3-dir",
+        default=os.environ.get("LRS3_DIR"),
+        help="folder of pretrain/, trainval/, test/; left out: $LRS3_DIR",
+    )
     parser.add_argument("--out", default="data", help="where the sets are written")
     parts = ("all", "trainval", "pretrain")
     parser.add_argument("--train-parts", choices=parts, default="all", help="what train is made of; trainval: 30 hours")

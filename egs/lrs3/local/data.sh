@@ -1,4 +1,7 @@
 #!/usr/bin/env bash
 # Stage 0: data directories from an LRS3 tree; all options go to data.py (--help tells them).
 set -euo pipefail
-exec python3 "$(dirname "$0")/data.py" "$@"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=utils/path.sh
+source ../../utils/path.sh # for who types it by hand
+exec python3 local/data.py "$@"
