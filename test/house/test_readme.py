@@ -66,6 +66,13 @@ def test_files_that_a_page_names_are_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_prose_keeps_to_the_width_of_code(page):
+    lines = enumerate(page.read_text(encoding="utf-8").splitlines(), start=1)
+    # Tables, code and pictures cannot be wrapped.
+    assert [number for number, line in lines if len(line) > 120 and not line.startswith(("|", "    ", "!["))] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page):
     lost = []
     for name, anchor in re.findall(r"\]\(([^)#:]*)#?([^)#:]*)\)", page.read_text(encoding="utf-8")):
