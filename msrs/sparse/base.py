@@ -3,7 +3,7 @@
 Masked parameters stay ordinary parameters of the model under their own names, and no autograd runs through masks. In
 the trainer's loop:
 
-    method.attach(model, total_steps, steps_per_epoch, seed)
+    method.attach(model, total_steps, steps_per_epoch, seed, num_epochs)
     if method.num_prepare_batches: method.prepare(batches, loss_fn)
     for step in range(total_steps):
         method.before_forward(step)              # the parameters now hold the effective weights w~
@@ -19,7 +19,8 @@ A method's life has three phases: `search` (its mask acts and may move), then `s
 zero) or `dense` (all weights free, the method does nothing more).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -65,7 +66,9 @@ class SparseMethod:
         frontends: bool = False  # mask the front-ends' convolutions and matrices too
         target_density: Share = 0.5  # share of the masked parameters that stay
         min_density: Share = 0.0  # no tensor keeps a smaller share than this
-        epochs: Positive | None = None  # length of the phase in which the mask acts; null: the whole run
+        # Length of the phase in which the mask acts, of epochs as long as the first; null, or as many as the run has:
+        # the whole run.
+        epochs: Positive | None = None
         steps: Count | None = None  # the same in steps, in place of `epochs`
         finish: Literal["dense", "sparse"] = "sparse"  # then: free all weights, or keep the zeros
 
@@ -92,24 +95,36 @@ class SparseMethod:
 
     # What the trainer calls.
 
-    def attach(self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int) -> None:
+    def attach(
+        self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int, num_epochs: float = math.inf
+    ) -> None:
         """Choose the parameters of `model` (not wrapped in DDP) and start the mask phase.
 
         Comes before a checkpoint is loaded. A phase longer than the run is cut to it, with a warning.
+        Args: steps_per_epoch, of the first epoch; num_epochs, of the run.
         Raises: ConfigError where patterns name nothing.
         """
         config = self.config
-        self.params = choose_parameters(model, config.include, config.exclude, config.frontends)
+        self.params = choose_parameters(model, self.included(model), config.exclude, config.frontends)
         self.total_steps, self.steps_per_epoch, self.seed = total_steps, steps_per_epoch, seed
-        self.num_steps = config.steps or (round(config.epochs * steps_per_epoch) if config.epochs else total_steps)
-        if self.num_steps > total_steps:
-            LOGGER.warning("The mask phase (%d steps) is cut to the run's %d steps.", self.num_steps, total_steps)
-        self.num_steps = min(max(self.num_steps, 1), total_steps)
+        self.num_steps = self.length(num_epochs)
         self.phase = SEARCH
         with torch.no_grad():
             self.mask = {name: fold(torch.ones_like(p, dtype=torch.bool)) for name, p in self.params.items()}
             self.start(model)
         self._has_begun = False
+
+    def length(self, num_epochs: float) -> int:
+        """Steps of the mask phase, of a run of so many epochs."""
+        config, total = self.config, self.total_steps
+        key, asked, most = ("steps", config.steps, total) if config.steps else ("epochs", config.epochs, num_epochs)
+        if asked and asked > most:
+            LOGGER.warning(
+                "sparse.%s: %g is longer than the run, %g: the mask phase lasts as long as it.", key, asked, most
+            )  # fmt: skip
+        if not asked or asked >= most:
+            return total
+        return config.steps or min(max(round(config.epochs * self.steps_per_epoch), 1), total)
 
     def prepare(self, batches: Iterable[Any], loss_fn: Callable[[Any], Tensor]) -> None:
         """See `num_prepare_batches` batches before step 0; `loss_fn(batch)` gives the loss of the unwrapped model."""
@@ -270,6 +285,10 @@ class SparseMethod:
 
     # What a method writes.
 
+    def included(self, model: nn.Module) -> Sequence[str]:
+        """Patterns of the names of what is masked."""
+        return self.config.include
+
     def start(self, model: nn.Module) -> None:
         """Make the method's state; `self.params` is set, their values are not to be changed yet."""
 
@@ -320,5 +339,7 @@ class NoSparsity(SparseMethod):
 
         type: Literal["none"] = "none"
 
-    def attach(self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int) -> None:
+    def attach(
+        self, model: nn.Module, total_steps: int, steps_per_epoch: int, seed: int, num_epochs: float = math.inf
+    ) -> None:
         """Nothing is chosen."""

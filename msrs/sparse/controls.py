@@ -1,6 +1,7 @@
 """Controls: what a mask's gain could be mistaken for. Without them a win proves nothing."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -14,12 +15,13 @@ from msrs.sparse.base import SparseMethod
 from msrs.sparse.mask_file import load_masks
 from msrs.sparse.masked import MaskedMethod
 from msrs.sparse.ranking import random_scores
-from msrs.sparse.selection import layer_of
+from msrs.sparse.selection import BLOCKS, layer_of
 
 
 class ShrinkControl(SparseMethod):
     """A dense model whose masked matrices are scaled by sqrt(density), as a random mask scales their products.
 
+    With `masks`, and `include` left out, these are the matrices of the file.
     At initialisation random masks even out gradients by shrinking the residual branches and by nothing else (our
     measurement); a learned mask has to beat this.
     """
@@ -34,6 +36,10 @@ class ShrinkControl(SparseMethod):
         masks: str | None = None  # mask file of a finished run
         hold: Literal["start", "phase"] = "start"  # scale the initial weights, or the effective ones all phase long
         finish: Literal["dense", "sparse"] = "dense"
+
+    def included(self, model: nn.Module) -> Sequence[str]:
+        """What the file masks, where there is one and nothing else is asked for."""
+        return names_for(model, self.config.include, self.config.masks)
 
     def start(self, model: nn.Module) -> None:
         """One factor a tensor."""
@@ -76,7 +82,8 @@ class MaskControl(MaskedMethod):
 
     `change: none` asks what the mask alone is worth, on the same initial weights (same seed) or others
     (`weights: redrawn`); `random` keeps each tensor's density only, `shuffled` also how many weights each row and
-    column keeps together, `depth` keeps all weights but empties the blocks that the mask nearly emptied.
+    column keeps together, `depth` keeps all weights but empties the blocks that the mask nearly emptied. Where
+    `include` is left out, what the file masks is masked.
     """
 
     @config
@@ -94,6 +101,10 @@ class MaskControl(MaskedMethod):
     def works_on_parts(self) -> bool:
         """Where the entries of a matrix keep their places."""
         return self.config.weights == "kept"
+
+    def included(self, model: nn.Module) -> Sequence[str]:
+        """What the file masks, where nothing else is asked for."""
+        return names_for(model, self.config.include, self.config.masks)
 
     def start(self, model: nn.Module) -> None:
         """Read the mask."""
@@ -127,6 +138,22 @@ class MaskControl(MaskedMethod):
                 columns = random_scores(mask[0], self.seed, "columns", name).reshape(mask.shape[1], -1)[:, 0]
                 result[name] = mask[rows.argsort(stable=True)][:, columns.argsort(stable=True)].clone()
         return result
+
+
+def names_for(model: nn.Module, include: Sequence[str], path: str | None) -> Sequence[str]:
+    """`include`, or where it is left at its default the names of a file's masks.
+
+    Raises: ConfigError where the model has not all of these.
+    """
+    if path is None or tuple(include) != BLOCKS:
+        return include
+    names, known = list(load_masks(path)), dict(model.named_parameters())
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(
+            f"sparse.masks: {path} is of another model, this one has no {unknown[0]}; use the file of a run of the same "
+            "model, or say by sparse.include what is to be masked."
+        )
+    return names
 
 
 def masks_for(params: dict[str, nn.Parameter], path: str) -> dict[str, Tensor]:

@@ -19,9 +19,11 @@ class Rigl(MaskedMethod):
     """RigL: grow where the dense gradient is largest (Evci, Gale, Menick, Castro, Elsen, ICML 2020).
 
     Every `interval` steps each tensor drops a share of its smallest weights and grows as many by |dL/dw~| among all
-    that was not kept; grown weights start at zero. The paper trains with SGD and momentum; under AdamW a step moves a
-    weight by about the learning rate whatever its gradient, so an interval must leave a new weight the time to
-    outgrow the drop.
+    that was not kept; grown weights start at zero. An update comes with the gradient of step `interval`, counted from
+    0, which is the next epoch's first where the interval is an epoch. The paper trains with SGD and momentum; under
+    AdamW a step moves a weight by about the learning rate whatever its gradient, so an interval must leave a new weight
+    the time to outgrow the drop. The paper's are 100 steps and a share of .3 that falls by a cosine; ours: shorter
+    intervals in a short phase, `end` as a share of it, and the optimiser's step at updates, which its code leaves out.
     """
 
     needs_dense_gradient = True
@@ -77,9 +79,11 @@ class Rigl(MaskedMethod):
 class Set(Rigl):
     """SET: grow at random (Mocanu et al., Nature Communications 2018).
 
-    The paper updates at each epoch's end at a constant share and drops the positive and the negative weights closest
-    to zero apart (`drop: sign`); later code (RigL's, and In-Time Over-Parameterization's with a long interval) drops
-    by magnitude. Among the places that may grow are those dropped a moment before; these keep their values.
+    The paper updates at each epoch's end but the last, at a constant share of .3, and drops the positive and the
+    negative weights closest to zero apart: `drop: sign, drop_decay: constant, end: 1`, with epochs as long as the
+    first. Later code (RigL's, and In-Time Over-Parameterization's with a long interval) drops by magnitude. That this
+    is the default here, with RigL's cosine and `end`, is ours: so SET differs from `rigl` in what grows and in how
+    often alone. Among the places that may grow are those dropped a moment before; these keep their values.
     """
 
     needs_dense_gradient = False
@@ -89,12 +93,16 @@ class Set(Rigl):
         """SET."""
 
         type: Literal["set"] = "set"
-        interval: Count | None = None  # steps between two updates; null: one epoch, as in the paper
+        interval: Count | None = None  # steps between two updates; null: as many as the first epoch has
         drop: Literal["magnitude", "sign"] = "magnitude"  # smallest |w|, or those closest to zero on each side
 
     def interval(self) -> int:
         """Steps between two updates."""
         return self.config.interval or self.steps_per_epoch
+
+    def moves_at(self, step: int) -> bool:
+        """With the last step of every interval, so that an epoch ends with its update."""
+        return super().moves_at(step + 1)
 
     def move(self, step: int, dense: dict[str, Tensor]) -> dict[str, Tensor]:
         """Drop, then grow at random; each tensor's count stays."""

@@ -15,6 +15,7 @@ from msrs.sparse.gates import PairGate, WeightGate, mask_slope
 from msrs.sparse.logits import Logits
 from msrs.sparse.neuron import make_unit_gates
 from msrs.sparse.schedules import Temperature
+from msrs.sparse.selection import BLOCKS
 from msrs.sparse.strength import Strength
 
 SETTLE_BATCHES = 20
@@ -125,7 +126,8 @@ class Msrs(SparseMethod):
     def make_gates(self, model: nn.Module) -> dict[str, WeightGate]:
         """One gate a masked parameter; of whole units the outgoing matrices alone are masked."""
         if self.config.granularity == "neuron":
-            gates = make_unit_gates(model, self.params, self.config.phi_start)
+            is_default = tuple(self.config.include) == BLOCKS
+            gates = make_unit_gates(model, self.params, self.config.phi_start, is_default)
             self.params = {name: self.params[name] for name in gates}
             return gates
         kind = PairGate if self.config.granularity == "2:4" else WeightGate

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from msrs.errors import ConfigError
+from msrs.log import LOGGER
 from msrs.shards import whole
 from msrs.sparse.gates import WeightGate
-from msrs.sparse.units import UnitGroup, find_units, spread_columns, sum_columns
+from msrs.sparse.units import UnitGroup, find_units, keeps_its_heads, spread_columns, sum_columns
 
 
 class UnitGate(WeightGate):
@@ -41,14 +42,28 @@ class UnitGate(WeightGate):
         super().keep_at_least(max(share, 1 / self.phi.numel()), margin, floor)
 
 
-def make_unit_gates(model: nn.Module, params: dict[str, nn.Parameter], phi_start: float) -> dict[str, UnitGate]:
-    """A gate for each group whose outgoing matrix is among `params`. Raises: ConfigError where there is none."""
+def make_unit_gates(
+    model: nn.Module, params: dict[str, nn.Parameter], phi_start: float, is_default: bool = False
+) -> dict[str, UnitGate]:
+    """A gate for each group whose outgoing matrix is among `params`; a warning tells of those that belong to none.
+
+    Args: is_default, that nobody asked for these parameters by name: that a decoder's self-attention keeps its heads is
+    then not told. Raises: ConfigError where there is no group.
+    """
     groups = [group for group in find_units(model) if group.outgoing in params]
     if not groups:
         raise ConfigError(
             "sparse.granularity: neuron finds no feed-forward units, heads or channels among the chosen parameters; "
             "use weight, or widen sparse.include."
         )
+    of_units = {name for group in groups for name in (group.outgoing, *(part.name for part in group.incoming))}
+    left = [name for name in params if name not in of_units and not (is_default and keeps_its_heads(name))]
+    if left:
+        LOGGER.warning(
+            "sparse.granularity: neuron masks whole units, and %d of the %d chosen matrices belong to none (%s%s): they "
+            "stay dense; set sparse.granularity: weight to mask them.",
+            len(left), len(params), left[0], ", ..." if len(left) > 1 else "",
+        )  # fmt: skip
     costs = {group.outgoing: group.cost(model) for group in groups}
     mean = sum(costs[g.outgoing] * g.count for g in groups) / sum(g.count for g in groups)
     gates = {}

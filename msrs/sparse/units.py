@@ -52,11 +52,16 @@ def find_units(model: nn.Module) -> list[UnitGroup]:
         if isinstance(module, nn.Sequential):
             groups += _feed_forward(prefix, module)
         elif all(hasattr(module, part) for part in ("query", "key", "value", "out", "num_heads")):
-            if not (prefix.startswith("decoder.") and "self_attention" in prefix):
+            if not keeps_its_heads(prefix):
                 groups.append(_heads(prefix, module))
         elif all(hasattr(module, part) for part in ("expand", "depthwise", "norm", "contract")):
             groups.append(_channels(prefix, module))
     return groups
+
+
+def keeps_its_heads(name: str) -> bool:
+    """Whether a module or parameter is of a decoder's self-attention."""
+    return name.startswith("decoder.") and "self_attention" in name
 
 
 def _feed_forward(prefix: str, module: nn.Sequential) -> list[UnitGroup]:

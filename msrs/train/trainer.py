@@ -81,7 +81,7 @@ class Trainer:
         check_schedule(options.schedule, self.total_updates)
         self.optimizer = make_optimizer(model, options.optim)
         self.sparse = SPARSE_METHODS.build(options.sparse)
-        self.sparse.attach(model, self.total_updates, updates[0], options.seed)
+        self.sparse.attach(model, self.total_updates, updates[0], options.seed, loop.max_epochs)
         self.ema = RunningMean(model, self.sparse, loop.ema) if loop.ema else None
         self.place = Place(phase=self.sparse.phase)
         self.kept = KeptModels(folder, loop.average)

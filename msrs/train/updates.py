@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from msrs.batch_norm import joined, joint_norms
+from msrs.batch_norm import joined
 from msrs.data.dataset import Batch
 from msrs.models.losses import Counts
 from msrs.train.distributed import World
@@ -83,7 +83,9 @@ def estimate_statistics(
 
     Args: updates, of one batch each. No random numbers are drawn; the model is left in training mode.
     """
-    norms = joint_norms(model)
+    norms = _tracking_norms(model)
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     model.eval()
     for norm in norms:
@@ -125,6 +127,10 @@ def frame_lengths(batch: Batch) -> Tensor:
     return batch.video_lengths if batch.video_lengths is not None else batch.audio_lengths // 640
 
 
+def _tracking_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+
+
 def _normalised_together(model: nn.Module, share: Share, world: World) -> contextlib.AbstractContextManager:
     if not share.is_split:
         return contextlib.nullcontext()
@@ -149,7 +155,7 @@ def _running_statistics(model: nn.Module, num_batches: int, world: World) -> Ite
     if world.size == 1:
         yield lambda share: None
         return
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    norms = _tracking_norms(model)
     keeps = [1.0 - norm.momentum for norm in norms for _ in range(2)]
     running = [value for norm in norms for value in (norm.running_mean, norm.running_var)]
     counters = [norm.num_batches_tracked + num_batches for norm in norms]

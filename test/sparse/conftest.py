@@ -1,5 +1,6 @@
 """A small model, and a loop that trains it with a sparse method as the trainer does."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,12 +135,14 @@ def make_method(mask_path: Path) -> Callable[..., SparseMethod]:
     MSRS masks single weights here, the case that the reference's numbers are of; whole units are asked for by name.
     """
 
-    def make(name: str, model: nn.Module, total_steps: int = 100, **keys: object) -> SparseMethod:
+    def make(
+        name: str, model: nn.Module, total_steps: int = 100, num_epochs: float = math.inf, **keys: object
+    ) -> SparseMethod:
         given: dict[str, object] = {"masks": str(mask_path)} if name == "control_mask" else {}
         given |= {"num_batches": 2} if name in ("snip", "grasp") else {}
         given |= {"granularity": "weight", "strength": "quantile"} if name == "msrs" else {}
         method = SPARSE_METHODS.build(SPARSE_METHODS[name].Config(**(given | keys)))
-        method.attach(model, total_steps, STEPS_PER_EPOCH, seed=7)
+        method.attach(model, total_steps, STEPS_PER_EPOCH, seed=7, num_epochs=num_epochs)
         return method
 
     return make

@@ -107,7 +107,24 @@ def test_mask_files_round_trip_and_say_what_does_not_fit(make_tagger, make_metho
     for name in ("absent.npz", "text.npz", "cut.npz", "empty.npz", "array.npy", "shape.npz"):
         with pytest.raises(ConfigError, match=name):
             load_masks(tmp_path / name)
-    for keys in ({"a": torch.ones(1, dtype=torch.bool)}, {n: m[:2] for n, m in load_masks(mask_path).items()}):
-        save_masks(keys, tmp_path / "other.npz")
-        with pytest.raises(ConfigError, match="this model needs"):
-            make_method("control_mask", make_tagger(), masks=str(tmp_path / "other.npz"))
+    other = {"masks": str(tmp_path / "other.npz")}
+    save_masks({n: m[:2] for n, m in load_masks(mask_path).items()}, other["masks"])
+    with pytest.raises(ConfigError, match="this model needs"):
+        make_method("control_mask", make_tagger(), **other)
+    save_masks({"a": torch.ones(1, dtype=torch.bool)}, other["masks"])
+    with pytest.raises(ConfigError, match=r"other.npz is of another model, this one has no a;"):
+        make_method("control_mask", make_tagger(), **other)
+    with pytest.raises(ConfigError, match="is missing"):
+        make_method("control_mask", make_tagger(), include=["encoder.*"], **other)
+
+
+@pytest.mark.parametrize("name", ["control_mask", "control_shrink"])
+def test_what_the_file_masks_is_masked_where_nothing_else_is_asked_for(
+    name, make_tagger, make_method, tmp_path, mask_path
+):
+    some = dict(list(load_masks(mask_path).items())[::2])
+    save_masks(some, tmp_path / "some.npz")
+    method = make_method(name, make_tagger(), masks=str(tmp_path / "some.npz"))
+    assert list(method.params) == list(some)
+    method = make_method(name, make_tagger(), masks=str(tmp_path / "some.npz"), exclude=["encoder.blocks.0.*"])
+    assert list(method.params) == [n for n in some if "blocks.0" not in n]

@@ -8,6 +8,7 @@ import torch
 
 from msrs import config as configuration
 from msrs.errors import ConfigError, TrainingError
+from msrs.log import LOGGER
 from msrs.sparse import SPARSE_METHODS
 from msrs.sparse.msrs import Msrs
 from msrs.sparse.schedules import Temperature
@@ -274,10 +275,27 @@ def test_a_checkpoint_of_another_method_is_refused(make_tagger, make_method):
         other.load_state_dict(state)
 
 
-def test_a_phase_longer_than_the_run_is_cut(make_tagger, make_method):
-    assert make_method("msrs", make_tagger(), total_steps=20, epochs=5).num_steps == 20
-    assert make_method("msrs", make_tagger(), total_steps=100, epochs=5).num_steps == 30
-    assert make_method("rigl", make_tagger(), total_steps=100).num_steps == 100
+@pytest.mark.parametrize(
+    ("keys", "num_epochs", "num_steps", "is_told"),
+    [
+        ({"epochs": 5}, 16.0, 30, False),
+        ({"epochs": 5}, 5, 33, False),  # all of the run, whatever its first epoch's length
+        ({"epochs": 6}, 5, 33, True),
+        ({"epochs": 5.9}, 6, 33, False),  # by the first epoch's length 35
+        ({"steps": 33}, 5, 33, False),
+        ({"steps": 34}, 5, 33, True),
+        ({"epochs": None}, 5, 33, False),
+    ],
+)
+def test_a_phase_longer_than_the_run_is_cut(
+    keys, num_epochs, num_steps, is_told, make_tagger, make_method, monkeypatch
+):
+    told = []
+    monkeypatch.setattr(LOGGER, "warning", lambda message, *values: told.append(message % values))
+    method = make_method("msrs", make_tagger(), total_steps=33, num_epochs=num_epochs, **keys)
+    assert method.num_steps == num_steps
+    assert [line for line in told if "longer than the run" in line] == told
+    assert bool(told) == is_told
 
 
 def test_the_defaults_are_those_that_the_reference_or_development_sets_settle():

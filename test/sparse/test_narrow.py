@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from msrs.errors import ConfigError
+from msrs.log import LOGGER
 from msrs.nets.conformer import Conformer
 from msrs.nets.transformer_decoder import TransformerDecoder
 from msrs.sparse import SPARSE_METHODS
@@ -190,3 +191,24 @@ def test_a_model_without_units_is_told():
     method = SPARSE_METHODS.build(SPARSE_METHODS["msrs"].Config(granularity="neuron"))
     with pytest.raises(ConfigError, match="no feed-forward units"):
         method.attach(model, 10, 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ({}, None),  # that the decoder's self-attention keeps its heads is how units are meant
+        ({"include": ("encoder.blocks.*",)}, None),
+        ({"include": ("*.blocks.*",)}, "4 of the 32 chosen matrices belong to none (decoder.blocks.0.self_attention."),
+        ({"include": ("encoder.*.macaron.0.weight", "encoder.*.out.weight")}, "2 of the 4 "),
+        ({"frontends": True}, "1 of the 33 chosen matrices belong to none (video_frontend.weight): they stay dense"),
+    ],
+)
+def test_matrices_that_belong_to_no_unit_are_told(keys, told, monkeypatch):
+    lines = []
+    monkeypatch.setattr(LOGGER, "warning", lambda message, *values: lines.append(message % values))
+    model = make_reader()
+    model.video_frontend = nn.Linear(3, 3)
+    method = SPARSE_METHODS.build(SPARSE_METHODS["msrs"].Config(granularity="neuron", **keys))
+    method.attach(model, 30, 10, 0)
+    assert len(lines) == (told is not None)
+    assert all(told in line and "sparse.granularity: weight" in line for line in lines)

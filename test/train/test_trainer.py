@@ -152,6 +152,16 @@ def test_a_warm_up_longer_than_the_run_is_refused(dumps, tmp_path):
         run(dumps, tmp_path, "schedule.warmup_updates=500")
 
 
+def test_a_mask_phase_of_more_epochs_than_the_run_has_is_told(dumps, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(Trainer, "run", lambda self: told.append(self.sparse.num_steps == self.total_updates))
+    told = []
+    for epochs in (3, 4):
+        assert "longer" not in caplog.text
+        run(dumps, tmp_path / str(epochs), "sparse.type=msrs", f"sparse.epochs={epochs}", "train.max_epochs=3")
+    assert "sparse.epochs: 4 is longer than the run, 3: " in caplog.text
+    assert told == [True, True]
+
+
 def test_dev_in_train_is_refused(dumps, tmp_path):
     options = config.load(TrainConfig, dumps / "train.yaml")
     with pytest.raises(DataError, match="share 14 utterances"):

@@ -67,6 +67,26 @@ def test_statistics_are_the_mean_of_the_batches_own_without_dropout_and_without_
         torch.testing.assert_close(norm.running_var, torch.stack([x.var(1) for x in batches]).mean(0))
 
 
+def test_norms_of_torch_are_estimated_too_and_nothing_is_passed_where_there_is_no_norm(make_trainer):
+    trainer = make_trainer()
+    model = trainer.model
+    updates = list(trainer.feed.single_batches(0, 2))
+    plain = torch.nn.BatchNorm1d(model.ctc.output.in_features)
+    encoder = model.encoder.forward
+    model.encoder.norm_of_someone = plain
+    model.encoder.forward = lambda *inputs: plain(encoder(*inputs).transpose(1, 2)).transpose(1, 2)
+    estimate_statistics(model, updates, trainer.world, trainer.autocast)
+    assert plain.training
+    assert plain.num_batches_tracked == 2
+    assert plain.momentum == 0.1
+
+    class Called(torch.nn.Linear):
+        def forward(self, *inputs):
+            raise AssertionError
+
+    estimate_statistics(Called(2, 2), updates, trainer.world, trainer.autocast)
+
+
 def test_how_an_update_is_cut_into_batches_changes_neither_its_loss_nor_its_gradient(make_trainer):
     trainer = make_trainer()
     model, train_set, world = trainer.model.eval(), trainer.feed.train_set, trainer.world
