@@ -59,6 +59,15 @@ def log_start(command: str, arguments: list[str]) -> None:
     LOGGER.info("%s %s (msrs %s, git %s)", command, shlex.join(arguments), msrs.__version__, git_revision())
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "frame"), counted(0, "frame")
+    ('1 frame', '0 frames')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def progress(items: Iterable[T], total: int, what: str) -> Iterator[T]:
     """Yield `items`; show a bar on a terminal, else log a line every 30 seconds with the rate and the time left."""
     if sys.stderr.isatty():

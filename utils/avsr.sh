@@ -115,6 +115,7 @@ begin() {
     if [[ $stage -gt $1 || $stop_stage -lt $1 ]]; then return 1; fi
     current=$1
     current_name=$2
+    hint=
     started=$SECONDS
 }
 
@@ -138,6 +139,7 @@ tell_failure() {
     done
     say "stage $current ($current_name) failed with exit code $code; the reason stands above. To run it again and go on:"
     printf '    %s --stage %s\n' "$line" "$current" >&2
+    if [[ -n $hint ]]; then say "$hint"; fi
 }
 
 CALLED_FROM=$PWD
@@ -193,6 +195,7 @@ if begin 0 data; then
     done
     split_words local-data-args "$local_data_args"
     run_pooled local/data.sh ${words[@]+"${words[@]}"} ${PASSED_WORDS[@]+"${PASSED_WORDS[@]}"} ${WORDS[@]+"${WORDS[@]}"}
+    hint="Where the sets below data/ were mended (msrs-validate --fix), go on with --stage 1: stage 0 writes them anew."
     run_pooled msrs-validate --nj "$nj" "${sets[@]/#/data/}"
     finish
 fi

@@ -10,6 +10,7 @@ import sentencepiece
 from msrs.command import CommandParser, run_command
 from msrs.config import to_dict
 from msrs.errors import StageError
+from msrs.files import remove_half_written
 from msrs.log import LOGGER
 from msrs.stage_mark import StageMark
 from msrs.text.coverage import measure_coverage
@@ -52,6 +53,7 @@ def tokenize(options: argparse.Namespace) -> None:
     else:
         LOGGER.info("%s: %s", folder, reason)
         mark.clear()
+        remove_half_written(folder)
         texts, empty = normalise_all(read_transcripts(options.text), rules)
         if empty:
             LOGGER.warning("%d texts are empty after normalisation, first %s", len(empty), ", ".join(empty[:5]))

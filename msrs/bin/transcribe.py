@@ -46,6 +46,7 @@ def work(options: argparse.Namespace) -> int:
     """
     from msrs.api import Recognizer, join_pieces
     from msrs.config import split_words
+    from msrs.data.kaldi_table import on_one_line
     from msrs.errors import ConfigError, MediaError
     from msrs.log import LOGGER
     from msrs.search.options import load_search
@@ -59,7 +60,7 @@ def work(options: argparse.Namespace) -> int:
     failures = 0
     for clip in options.clips:
         pieces = []
-        name = [clip] if len(options.clips) > 1 else []
+        name = [on_one_line(clip)] if len(options.clips) > 1 else []
         try:
             for piece in recognizer.pieces(clip, options.audio):
                 pieces.append(piece)

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from msrs.data.media import count_frames, encode_video, probe, read_video, stream_audio
+from msrs.data.sound import recorded_rate_hz
 from msrs.errors import MediaError
 
 FPS = 25
 SAMPLE_RATE_HZ = 16000
 FRAME_SAMPLES = SAMPLE_RATE_HZ // FPS
+NOTED_SECONDS = 0.5  # less is the slack of containers, and of who cuts segments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Cut:
     video: np.ndarray | None = None
     size_px: tuple[int, int] | None = None  # height, width
     audio: np.ndarray | None = None
-    silent_seconds: float = 0.0  # how much of the sound had to be filled up at the end
+    notes: list[str] = dataclasses.field(default_factory=list)  # `kind: detail` of what is odd, yet no reason
 
 
 def to_frames(seconds: float) -> int:
@@ -63,8 +65,15 @@ def cut_recording(job: CutJob) -> list[Cut]:
             sound = np.concatenate([_to_int16(block) for block in stream_audio(job.sound, SAMPLE_RATE_HZ)])
         except MediaError as error:
             return [Cut(cut.utt, cut.reason or f"no sound: {error}") for cut in cuts]
+        rate = recorded_rate_hz(job.sound)
         for cut, (_, start, end) in zip(cuts, job.ranges, strict=True):
             _cut_audio(cut, sound, start, end)
+            if rate < SAMPLE_RATE_HZ:
+                lost = f"so it lacks what is above {rate / 2000:g} kHz, and more errors are to be expected"
+                cut.notes.append(f"narrowband sound: recorded at {rate} Hz, models take in {SAMPLE_RATE_HZ} Hz, {lost}")
+    for cut, (_, start, end) in zip(cuts, job.ranges, strict=True):
+        if end is not None:
+            _note(cut, "a segment beyond the recording", (end - start - cut.num_frames) / FPS, "after its recording")
     return [Cut(cut.utt, cut.reason) if cut.reason else cut for cut in cuts]
 
 
@@ -82,8 +91,16 @@ def _cut_audio(cut: Cut, sound: np.ndarray, start: int, end: int | None) -> None
         seconds = len(sound) / SAMPLE_RATE_HZ
         cut.reason = cut.reason or f"no sound: begins at {start / FPS:.2f} s, its sound ends at {seconds:.2f} s"
         return
-    missing = cut.num_frames * FRAME_SAMPLES - len(piece)
-    cut.audio, cut.silent_seconds = np.pad(piece, (0, missing)), missing / SAMPLE_RATE_HZ
+    cut.audio = np.pad(piece, (0, cut.num_frames * FRAME_SAMPLES - len(piece)))
+    more = (len(sound) - first) / SAMPLE_RATE_HZ - cut.num_frames / FPS
+    _note(cut, "sound that ends early", -more, "before the pictures")
+    if end is None:
+        _note(cut, "pictures that end early", more, "before the sound")
+
+
+def _note(cut: Cut, kind: str, seconds: float, than_what: str) -> None:
+    if seconds > NOTED_SECONDS:
+        cut.notes.append(f"{kind}: {seconds:.2f} s {than_what}")
 
 
 def _cut_video(job: CutJob, cuts: list[Cut]) -> None:

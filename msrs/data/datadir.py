@@ -17,8 +17,8 @@ from msrs.data.leaks import shared_media
 from msrs.data.media import media_seconds
 from msrs.data.parallel import ordered_map
 from msrs.errors import DataError, MediaError
-from msrs.files import read_lines, write_text
-from msrs.log import progress
+from msrs.files import read_lines, remove_half_written, write_text
+from msrs.log import counted, progress
 from msrs.seeding import keyed_rng
 
 SHOWN_FAULTS = 20
@@ -92,7 +92,7 @@ def raise_faults(path: str | Path, faults: list[Fault]) -> None:
     """Do nothing for an empty list. Raises: DataError with the first 20, their number and the remedy."""
     if faults:
         more = [f"... and {len(faults) - SHOWN_FAULTS} more"] if len(faults) > SHOWN_FAULTS else []
-        head = f"{path}: {len(faults)} fault{'s' if len(faults) > 1 else ''}"
+        head = f"{path}: {counted(len(faults), 'fault')}"
         hint = f"Mend the file(s), or let `msrs-validate --fix {path}` sort them and drop what cannot be used."
         raise DataError("\n  ".join([head, *map(str, faults[:SHOWN_FAULTS]), *more, hint]))
 
@@ -222,6 +222,7 @@ def write_datadir(data: DataDir) -> None:
     Times are rounded to the millisecond. Raises: DataError where the disk is full.
     """
     data.path.mkdir(parents=True, exist_ok=True)
+    remove_half_written(data.path)
     tables = {"text": data.text, "utt2spk": data.utt2spk, "video.scp": data.video, "wav.scp": data.audio}
     tables["segments"] = {
         utt: f"{s.recording} {s.start_seconds:.3f} {s.end_seconds:.3f}" for utt, s in data.segments.items()

@@ -13,16 +13,15 @@ import yaml
 from msrs.data.ark import ArkWriter
 from msrs.data.cut import FPS, SAMPLE_RATE_HZ, Cut, CutJob, cut_recording, to_frames
 from msrs.data.datadir import DataDir, raise_faults, read_datadir
-from msrs.data.kaldi_table import Fault, read_table, values_of, write_table
+from msrs.data.kaldi_table import Fault, read_table, values_of, write_reasons, write_table
 from msrs.data.parallel import ordered_map
 from msrs.errors import DataError, StageError
 from msrs.files import read_lines, remove_half_written, write_text
-from msrs.log import LOGGER, progress
+from msrs.log import LOGGER, counted, progress
 from msrs.stage_mark import StageMark
 
 Modality = Literal["video", "audio", "audiovisual"]
 LAYOUT = 1  # raised when the same inputs give other bytes, so that older dumps are made anew
-NOTED_SILENCE_SECONDS = 1.0
 ARCHIVES = ("video.ark", "video.scp", "audio.ark", "audio.scp")
 
 
@@ -149,10 +148,10 @@ def _write(
     max_skipped: float,
 ) -> None:
     recordings = directory.recordings
-    skipped = {utt: _row(f"no crop: {why}") for rec, why in without_crop.items() for utt in recordings[rec]}
+    skipped = {utt: f"no crop: {why}" for rec, why in without_crop.items() for utt in recordings[rec]}
     counts: dict[str, int] = {}
+    noted: dict[str, list[str]] = {}
     size = None
-    silent = 0
     with contextlib.ExitStack() as stack:
         arks = {
             name.removesuffix(".ark"): stack.enter_context(ArkWriter(out / name, (out / name).with_suffix(".scp")))
@@ -164,26 +163,23 @@ def _write(
             if not cut.reason and cut.size_px != size:
                 cut.reason = f"other size: {_by(cut.size_px)} pixels, the first of the set has {_by(size)}"
             if cut.reason:
-                skipped[cut.utt] = _row(cut.reason)
+                skipped[cut.utt] = cut.reason
                 continue
             for stream, ark in arks.items():
                 ark.write(cut.utt, getattr(cut, stream))
             counts[cut.utt] = cut.num_frames
-            silent += cut.silent_seconds > NOTED_SILENCE_SECONDS
-        rows = [f"{utt}\t{reason}\n" for utt, reason in sorted(skipped.items())]
-        write_text(out / "skipped.tsv", "".join(["id\treason\n", *rows]))
-        _tell(directory, out, counts, skipped, silent)
+            if cut.notes:
+                noted[cut.utt] = cut.notes
+        write_reasons(out / "skipped.tsv", skipped)
+        _tell(directory, out, counts, skipped)
         _check_skipped(out, len(skipped), len(directory.text), max_skipped)
+    _tell_notes(out, noted)
     for name in set(ARCHIVES) - set(_names(options)):
         (out / name).unlink(missing_ok=True)
     write_table(out / "text", {utt: directory.text[utt] for utt in counts})
     write_table(out / "utt2spk", {utt: directory.utt2spk[utt] for utt in counts})
     write_text(out / "feats.yaml", _describe(options, size, counts, len(skipped)))
     write_table(out / "utt2num_frames", counts)
-
-
-def _row(reason: str) -> str:
-    return " ".join(reason.split())  # tabs and line ends would break the table
 
 
 def _by(size: tuple[int, int] | None) -> str:
@@ -200,15 +196,26 @@ def _describe(options: DumpOptions, size: tuple[int, int] | None, counts: dict[s
     return yaml.safe_dump(values, sort_keys=False)
 
 
-def _tell(directory: DataDir, out: Path, counts: dict[str, int], skipped: dict[str, str], silent: int) -> None:
+def _tell(directory: DataDir, out: Path, counts: dict[str, int], skipped: dict[str, str]) -> None:
     kinds = collections.Counter(reason.partition(":")[0] for reason in skipped.values())
     reasons = "".join(f", {number} {kind}" for kind, number in sorted(kinds.items()))
     LOGGER.info(
         "%s: %d utterances in, %d out (%.1f minutes), %d put aside%s",
         *(out, len(directory.text), len(counts), sum(counts.values()) / FPS / 60, len(skipped), reasons),
     )
-    if silent:
-        LOGGER.warning("%s: the sound of %d utterances ends over a second before the pictures", out, silent)
+
+
+def _tell_notes(out: Path, noted: dict[str, list[str]]) -> None:
+    write_reasons(out / "noted.tsv", {utt: "; ".join(notes) for utt, notes in noted.items()}, "note")
+    by_kind: dict[str, list[tuple[str, str]]] = {}
+    for utt, notes in sorted(noted.items()):
+        for kind, _, detail in (note.partition(": ") for note in notes):
+            by_kind.setdefault(kind, []).append((utt, detail))
+    for kind, found in sorted(by_kind.items()):
+        LOGGER.warning(
+            "%s: %s with %s, first %s (%s); %s lists all",
+            *(out, counted(len(found), "utterance"), kind, *found[0], out / "noted.tsv"),
+        )
 
 
 def _check_skipped(out: Path, skipped: int, total: int, max_skipped: float) -> None:

@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 from msrs.data.datadir import DataDir, parse_datadir, subset, write_datadir
-from msrs.data.kaldi_table import has_control, id_fault, is_pipe
+from msrs.data.kaldi_table import has_control, id_fault, is_pipe, write_reasons
 from msrs.errors import DataError
-from msrs.files import read_lines, write_text
-from msrs.log import LOGGER
+from msrs.files import read_lines
+from msrs.log import LOGGER, counted
 
 FILES = ("text", "utt2spk", "spk2utt", "video.scp", "wav.scp", "segments")
 
@@ -21,7 +21,7 @@ def fix_datadir(path: str | Path) -> dict[str, str]:
     Raises: DataError if the folder is missing or not UTF-8, or if nothing would remain.
     """
     path = Path(path)
-    data, faults = parse_datadir(path)
+    data, _ = parse_datadir(path)
     reasons = _reasons(path, data)
     kept = [utt for utt in data.text if utt not in reasons]
     if not kept:
@@ -33,8 +33,8 @@ def fix_datadir(path: str | Path) -> dict[str, str]:
         if (path / name).exists():
             shutil.copy2(path / name, backup / name)
     write_datadir(mended)
-    write_text(path / "dropped.tsv", "".join(["id\treason\n", *(f"{u}\t{r}\n" for u, r in sorted(reasons.items()))]))
-    LOGGER.info("%s: %d faults met, %d utterances kept, %d dropped", path, len(faults), len(kept), len(reasons))
+    write_reasons(path / "dropped.tsv", reasons)
+    LOGGER.info("%s: %s kept, %d dropped (dropped.tsv)", path, counted(len(kept), "utterance"), len(reasons))
     for reason, number in sorted(collections.Counter(reasons.values()).items()):
         LOGGER.info("%s: dropped %d: %s", path, number, reason)
     return reasons

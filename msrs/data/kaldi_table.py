@@ -31,6 +31,12 @@ class Row(NamedTuple):
     where: str
 
 
+def write_reasons(path: str | Path, reasons: Mapping[str, str], header: str = "reason") -> None:
+    """Write a list `id TAB reason` with a heading, sorted by id; a reason is one line, whatever is in it."""
+    rows = (f"{key}\t{' '.join(reason.split())}\n" for key, reason in sorted(reasons.items()))
+    write_text(path, "".join([f"id\t{header}\n", *rows]))
+
+
 def values_of(table: Mapping[str, Row]) -> dict[str, str]:
     """Key -> value, without the places."""
     return {key: row.value for key, row in table.items()}
@@ -92,6 +98,15 @@ def has_control(text: str) -> bool:
 def is_pipe(value: str) -> bool:
     """True where an scp entry asks for a shell command to be run; such entries are never followed."""
     return value.startswith("|") or value.endswith("|")
+
+
+def on_one_line(text: str) -> str:
+    r"""The text with its control characters as a program would write them; the rest stays as it is.
+
+    >>> print(on_one_line("a\nb.mp4"))
+    a\nb.mp4
+    """
+    return CONTROL.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def write_table(path: str | Path, table: Mapping[str, object]) -> None:

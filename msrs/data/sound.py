@@ -28,11 +28,22 @@ def has_sound(path: str | Path) -> bool:
         return bool(container.streams.audio)
 
 
+def recorded_rate_hz(path: str | Path) -> int:
+    """Samples a second of a recording's sound as it lies in the file. Raises: MediaError where there is no sound."""
+    with opened(path) as (container, name):
+        return _audio_stream(container, name).rate
+
+
+def _audio_stream(container, name: str):
+    if not container.streams.audio:
+        raise MediaError(f"{name}: has no sound; expected an audio stream.")
+    return container.streams.audio[0]
+
+
 def stream_audio(path: str | Path, sample_rate: int = 16000) -> Iterator[np.ndarray]:
     """As `read_audio`, in consecutive blocks (S,) float32, for recordings that should not lie in memory whole."""
     with opened(path) as (container, name):
-        if not container.streams.audio:
-            raise MediaError(f"{name}: has no sound; expected an audio stream.")
+        _audio_stream(container, name)
         position = None  # where in the output the next sample belongs; negative: before the first picture
         for start, block in _resampled(container, name, sample_rate):
             place = round(start * sample_rate) if start is not None else position or 0

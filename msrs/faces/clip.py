@@ -26,7 +26,7 @@ from msrs.faces.crop import CropJob, CropOptions, check_face, crop_recording
 from msrs.faces.detectors import DETECTORS
 from msrs.faces.landmarks import read_landmarks
 from msrs.faces.track import MAX_LOST_FRAMES, TrackedFace, face_segments, seen_stretches
-from msrs.log import LOGGER
+from msrs.log import LOGGER, counted
 
 SLOW_SECONDS = 60.0  # finding the face in a longer recording takes so long that it is told
 
@@ -71,6 +71,8 @@ class ClipReader:
             cuts = cut_recording(job)
         if all(cut.reason for cut in cuts):
             raise MediaError(f"{video or audio}: {cuts[0].reason}")
+        for note in dict.fromkeys(note for cut in cuts for note in cut.notes):
+            LOGGER.warning("%s: %s", sound or video, note)
         for (start, _), cut in zip(ranges, cuts, strict=True):
             if cut.reason:
                 LOGGER.warning("%s: the piece at %.1f s is left out: %s", video or audio, start / FPS, cut.reason)
@@ -161,7 +163,8 @@ def naming(clip: str) -> Iterator[None]:
 def _tell_pieces(
     name: str, pieces: Sequence[tuple[int, int]], stretches: Sequence[tuple[int, int]], total: int, most: int
 ) -> None:
-    LOGGER.info("%s: %.1f s long, read in %d pieces of at most %.1f s", name, total / FPS, len(pieces), most / FPS)
+    number = counted(len(pieces), "piece")
+    LOGGER.info("%s: %.1f s long, read in %s of at most %.1f s", name, total / FPS, number, most / FPS)
     ends = [(0, 0), *stretches, (total, total)]
     gaps = [(end, start) for (_, end), (start, _) in zip(ends, ends[1:], strict=False) if start > end]
     if gaps:

@@ -15,6 +15,7 @@ from msrs.faces.detectors import DETECTORS, MediaPipeDetector
 from msrs.faces.landmarks import read_landmarks, round_points, write_landmarks
 from msrs.faces.quality import PatchMeter, Quality, face_height, measure
 from msrs.faces.track import FaceTracker, TrackedFace, face_segments, fill_gaps
+from msrs.log import counted
 
 FPS = 25
 
@@ -83,7 +84,7 @@ def check_face(face: TrackedFace, options: CropOptions) -> None:
     """Raises: MediaError with the reason where there is too little of a face to crop."""
     total, seen = len(face.track), int((face.track >= 0).sum())
     if total < options.min_frames:
-        raise MediaError(f"only {total} frames at 25 a second; at least {options.min_frames} are wanted")
+        raise MediaError(f"only {counted(total, 'frame')} at 25 a second; at least {options.min_frames} are wanted")
     if seen == 0:
         raise MediaError(f"no face found in any of its {total} frames; is it small, turned or hidden?")
     if seen < options.min_face_share * total:
@@ -104,4 +105,6 @@ def _patches(media: str, transforms: np.ndarray, size: int) -> Iterator[np.ndarr
         yield warp(frame, transforms[min(count, total - 1)])
         count += 1
     if count < total - slack:
-        raise MediaError(f"has {count} frames, its landmarks {total}; they belong to another file or frame rate")
+        raise MediaError(
+            f"has {counted(count, 'frame')}, its landmarks {total}; they belong to another file or frame rate"
+        )

@@ -23,7 +23,11 @@ Recognise = Callable[[Batch], list[list[Hypothesis]]]
 
 
 def is_current(folder: Path, mark: StageMark) -> bool:
-    """Whether a decoded set is there and nothing that it came from has changed; says so, or why it is decoded anew."""
+    """Whether a decoded set is there and nothing that it came from has changed; says so, or why it is decoded anew.
+
+    What a killed msrs-decode or msrs-score left half written there is removed.
+    """
+    remove_half_written(folder)
     reason = mark.reason_to_run()
     if reason is None and all((folder / name).is_file() for name in (TEXT, NBEST)):
         LOGGER.info("%s: current, passed over", folder)
@@ -51,7 +55,6 @@ def decode_set(
     if not len(dataset):
         raise DataError(f"{dataset.folder}: no utterance to decode; its skipped.tsv says why.")
     mark.clear()
-    remove_half_written(folder)
     known, is_stale = read_partial(folder, mark.digest())
     known = {utt_id: known[utt_id] for utt_id in dataset.utt_ids if utt_id in known}
     if is_stale:

@@ -15,10 +15,11 @@ import torch
 from msrs import config as configuration
 from msrs import environment
 from msrs.data.dataset import UtteranceDataset
+from msrs.data.kaldi_table import write_reasons
 from msrs.errors import ConfigError, DataError, TrainingError
 from msrs.files import atomic_path, write_text
 from msrs.frontends import AUDIO_FRONTENDS
-from msrs.log import LOGGER, log_to_file
+from msrs.log import LOGGER, counted, log_to_file
 from msrs.models.recogniser import Recogniser
 from msrs.nets.ctc import frames_needed
 from msrs.seeding import seed_everything
@@ -36,6 +37,7 @@ from msrs.train.sharding import check_shardable, shard
 from msrs.train.trainer import Trainer
 
 SHOWN_CHANGES = 4
+SHOWN_LEFT_OUT = 3
 
 
 def train(
@@ -63,7 +65,7 @@ def train(
     arguments = (tokenizer.encode, options.modality, options.augment, options.seed, cache_bytes)
     train_set, dev_set = UtteranceDataset(train_dir, *arguments), UtteranceDataset(dev_dir, *arguments)
     check_sets(train_set, dev_set)
-    keep_trainable(train_set, tokenizer)
+    left_out = keep_trainable(train_set, tokenizer)
     seed_everything(options.seed)
     # A model that is to be sharded may be too large for a device as a whole.
     model = Recogniser(options.model, options.modality, tokenizer.size).to("cpu" if world.is_sharded else device)
@@ -92,7 +94,7 @@ def train(
         if not world.is_main:
             trainer.run()
             return
-        describe(options, exp, command)
+        describe(options, exp, command, left_out)
         write_record(exp, train_set, dev_set, trainer.place.origin)
         keep_tokens(tokens_dir, exp / "tokens")
         trainer.describe()
@@ -175,12 +177,13 @@ def _from(names: Sequence[str]) -> str:
     return f"from the weights of {' and '.join(names)}" if names else "from scratch"
 
 
-def describe(options: TrainConfig, exp: Path, command: Sequence[str]) -> None:
-    """Write what the run is made of: the complete configuration, the command, versions and devices."""
+def describe(options: TrainConfig, exp: Path, command: Sequence[str], left_out: dict[str, str]) -> None:
+    """Write what the run is made of: the complete configuration, the command, versions and devices, and what is left out."""
     write_text(exp / "config.yaml", configuration.to_yaml(options))
     write_text(exp / "command.sh", f"#!/bin/sh\n{shlex.join(command)}\n")
     write_text(exp / "environment.json", json.dumps(environment.describe(), indent=1) + "\n")
     LOGGER.info("seed %d, devices: %s", options.seed, ", ".join(environment.devices()))
+    tell_left_out(exp, left_out)
 
 
 def check_masks(options: TrainConfig) -> None:
@@ -212,21 +215,37 @@ def check_sets(train_set: UtteranceDataset, dev_set: UtteranceDataset) -> None:
         )
 
 
-def keep_trainable(train_set: UtteranceDataset, tokenizer: Tokenizer) -> None:
-    """Leave out training utterances without text or with fewer frames than CTC needs, and say how many."""
-    kept, empty, short = [], [], []
+def keep_trainable(train_set: UtteranceDataset, tokenizer: Tokenizer) -> dict[str, str]:
+    """Leave out training utterances without text or with fewer frames than CTC needs. Returns: utterance -> why.
+
+    Raises: DataError where none is left.
+    """
+    kept, left_out = [], {}
     for index, utt_id in enumerate(train_set.utt_ids):
         tokens = torch.tensor([tokenizer.encode(train_set.texts[utt_id])], dtype=torch.int64)
         length = torch.tensor([tokens.shape[1]])
-        is_short = int(frames_needed(tokens, length)) > train_set.num_frames[index]
-        (empty if not int(length) else short if is_short else kept).append(index)
-    for reason, left_out in (("an empty transcript", empty), ("fewer frames than tokens", short)):
-        if left_out:
-            names = ", ".join(train_set.utt_ids[index] for index in left_out[:3])
-            LOGGER.warning("%d training utterances left out for %s: %s, ...", len(left_out), reason, names)
+        if not int(length):
+            left_out[utt_id] = "an empty transcript"
+        elif int(frames_needed(tokens, length)) > train_set.num_frames[index]:
+            left_out[utt_id] = "fewer frames than tokens"
+        else:
+            kept.append(index)
     if not kept:
         raise DataError(f"{train_set.folder}: no utterance has both a transcript and enough frames for it.")
     train_set.keep(kept)
+    return left_out
+
+
+def tell_left_out(exp: Path, left_out: dict[str, str]) -> None:
+    """List the training utterances that are left out in `skipped.tsv`, and say how many."""
+    write_reasons(exp / "skipped.tsv", left_out)
+    for reason in sorted(set(left_out.values())):
+        names = [utt_id for utt_id in left_out if left_out[utt_id] == reason]
+        shown = ", ".join(names[:SHOWN_LEFT_OUT] + ["..."] * (len(names) > SHOWN_LEFT_OUT))
+        LOGGER.warning(
+            "%s left out for %s: %s; %s lists all",
+            *(counted(len(names), "training utterance"), reason, shown, exp / "skipped.tsv"),
+        )
 
 
 def keep_tokens(source: Path, target: Path) -> None:

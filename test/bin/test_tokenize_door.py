@@ -54,3 +54,11 @@ def test_second_run_passes_over_and_a_change_is_seen(text, log, tmp_path):
 def test_faults_are_sentences(text, arguments, message, log):
     assert main(arguments) == 1
     assert message in log.text
+
+
+def test_what_a_killed_run_left_half_written_goes(text, tmp_path):
+    folder = tmp_path / "data/tokens_word"
+    folder.mkdir(parents=True)
+    (folder / ".spm.7.tmp.model").write_bytes(b"half")
+    assert main(["--text", text, "--type", "word"]) == 0
+    assert not (folder / ".spm.7.tmp.model").exists()

@@ -162,3 +162,23 @@ def test_the_best_of_all_pieces_together_are_the_best_sums():
 def test_pieces_of_no_length_are_refused(make_experiment, log):
     assert main(["a.mp4", "--model", str(make_experiment("audio")), "--max-seconds", "0"]) == 1
     assert "--max-seconds 0: a piece has to be a second long" in log.text
+
+
+def test_a_name_of_several_lines_is_printed_on_one(make_experiment, tmp_path, capsys):
+    exp = make_experiment("audio")
+    clips = [tmp_path / name for name in ("two\nlines\tand.mp4", "plain ü\\n.mp4")]
+    for clip in clips:
+        write_tone(clip)
+    assert main([*map(str, clips), "--model", str(exp)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [f"{tmp_path}/two\\nlines\\tand.mp4", str(clips[1])]
+
+
+@pytest.mark.parametrize(("rate", "told"), [(8000, 1), (16000, 0)])
+def test_narrowband_sound_is_told_once_a_file(make_experiment, tmp_path, log, rate, told):
+    exp = make_experiment("audio")
+    with wave.open(str(tmp_path / "call.wav"), "wb") as file:
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(np.random.default_rng(0).integers(-9000, 9000, 5 * rate, dtype=np.int16).tobytes())
+    assert main([str(tmp_path / "call.wav"), "--model", str(exp), "--max-seconds", "2"]) == 0
+    assert log.text.count("call.wav: narrowband sound: recorded at 8000 Hz") == told

@@ -95,11 +95,38 @@ def test_crops_at_another_rate_become_25(tmp_path):
 def test_short_sound_is_filled_up(tmp_path, make_clip, recording):
     short = make_clip("short.wav", sound=[(0, SAMPLES[: 20 * 640 + 100])])
     inside, over, beyond = cut((recording[0], str(short)), (0, 10), (10, 25), (22, 25))
-    assert inside.silent_seconds == 0
-    assert over.silent_seconds == pytest.approx((5 * 640 - 100) / 16000)
+    assert inside.notes == over.notes == []  # 0.2 s
     assert np.abs(over.audio[: 10 * 640]).min() > 0
     assert np.abs(over.audio[10 * 640 + 100 :]).max() == 0
     assert beyond.reason == "no sound: begins at 0.88 s, its sound ends at 0.81 s"
+
+
+@pytest.mark.parametrize("crop", [True, False])
+def test_a_segment_beyond_its_recording_is_noted(recording, crop):
+    length = 25 if crop else 50
+    notes = [one.notes for one in cut(recording, (0, length + 12), (20, length + 13), (0, length), crop=crop)]
+    assert notes == [[], ["a segment beyond the recording: 0.52 s after its recording"], []]
+    (one,) = cut(recording, (0, 38), sound=False)
+    assert one.notes == notes[1]
+
+
+def test_streams_that_end_apart_are_noted(make_clip, recording):
+    (one,) = cut(recording, (0, None))  # 25 pictures, sound for 50
+    assert one.notes == ["pictures that end early: 1.00 s before the sound"]
+    (one,) = cut(recording, (0, 25))  # who cuts there does not want the rest
+    assert one.notes == []
+    for samples, notes in ((13 * 640, []), (12 * 640, ["sound that ends early: 0.52 s before the pictures"])):
+        short = make_clip("short.wav", sound=[(0, SAMPLES[:samples])])
+        (one,) = cut((recording[0], str(short)), (0, None))
+        assert one.notes == notes
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 48000])
+def test_narrowband_sound_is_noted(make_clip, rate):
+    path = make_clip("tone.wav", sound=[(0, np.full(rate, 0.3))], rate=rate)
+    notes = [note for one in cut((None, str(path)), (0, None), (0, 5), crop=False) for note in one.notes]
+    assert len(notes) == (2 if rate < 16000 else 0)
+    assert all(note.startswith(f"narrowband sound: recorded at {rate} Hz") for note in notes)
 
 
 def test_sound_alone_counts_a_begun_frame(make_clip):

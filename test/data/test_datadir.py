@@ -279,3 +279,10 @@ def test_shared_utterances(folder):
     Path("corpus/new.mp4").write_bytes(b"new")
     test = other_set(folder, "test", "corpus/new.mp4", utts=("s1-a", "s3-a"))
     assert leaks_of(folder, test) == ["data/test: has 1 utterances in common with data/train, for example s1-a"]
+
+
+def test_what_a_killed_run_left_half_written_goes(folder):
+    data = read_datadir(folder)
+    (data.path / ".text.7.tmp").write_text("half", encoding="utf-8")
+    write_datadir(data)
+    assert sorted(path.name for path in data.path.iterdir()) == sorted(FILES)

@@ -187,7 +187,7 @@ def test_any_number_of_processes_gives_the_same_bytes(make_set):
         for path in list(OUT.iterdir()):
             path.unlink()
     assert results[0] == results[1]
-    assert len(results[0]) == 9
+    assert len(results[0]) == 10
 
 
 def test_killed_half_way_and_run_again(make_set, monkeypatch):
@@ -281,5 +281,26 @@ def test_sound_that_ends_early_is_noted(make_set, log, make_clip):
     rows = Path("data/train/wav.scp").read_text().replace("corpus/train/s1-a.mp4", str(short))
     Path("data/train/wav.scp").write_text(rows)
     dump_set("data/train", CROP, OUT)
-    assert "the sound of 1 utterances ends over a second before the pictures" in log.text
+    assert "1 utterance with sound that ends early, first s1-a (1.50 s before the pictures)" in log.text
+    assert (OUT / "noted.tsv").read_text() == "id\tnote\ns1-a\tsound that ends early: 1.50 s before the pictures\n"
     assert len(ArkReader(OUT / "audio.scp")["s1-a"]) == 40 * 640
+
+
+def test_narrowband_sound_is_told_once_a_set(make_set, log, make_clip):
+    make_set()
+    narrow = make_clip("narrow.wav", sound=[(0, np.full(2560, 0.3))], rate=8000)
+    rows = [line.split()[0] for line in Path("data/train/wav.scp").read_text().splitlines()]
+    Path("data/train/wav.scp").write_text(
+        "".join(f"{rec} {narrow}\n" for rec in rows[:2]) + f"{rows[2]} corpus/train/{rows[2]}.mp4\n"
+    )
+    dump_set("data/train", CROP, OUT)
+    assert log.text.count("narrowband") == 1
+    assert "2 utterances with narrowband sound, first s1-a (recorded at 8000 Hz" in log.text
+    assert [line.split("\t")[0] for line in (OUT / "noted.tsv").read_text().splitlines()] == ["id", "s1-a", "s1-b"]
+
+
+def test_a_sound_set_has_an_empty_list_of_notes(make_set, log):
+    make_set()
+    dump_set("data/train", CROP, OUT)
+    assert (OUT / "noted.tsv").read_text() == "id\tnote\n"
+    assert "lists all" not in log.text

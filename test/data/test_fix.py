@@ -44,10 +44,12 @@ EXPECTED = {
 }
 
 
-def test_what_goes_and_why(folder):
+def test_what_goes_and_why(folder, log):
     assert validate_datadir(folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert fix_datadir(folder) == EXPECTED
+    assert "set: 2 utterances kept, 8 dropped (dropped.tsv)" in log.text
+    assert "faults met" not in log.text
     assert validate_datadir(folder) == []
     assert read_datadir(folder).text == GOOD
     rows = (folder / "dropped.tsv").read_text().splitlines()

@@ -7,9 +7,10 @@ import pytest
 from msrs.data.media import read_video_array
 from msrs.errors import MediaError
 from msrs.faces.align import PatchWarper, patch_transforms
-from msrs.faces.crop import CropJob, CropOptions, crop_recording
+from msrs.faces.crop import CropJob, CropOptions, check_face, crop_recording
 from msrs.faces.detectors import PrecomputedDetector
 from msrs.faces.landmarks import read_landmarks
+from msrs.faces.track import TrackedFace
 
 FRAMES = 20
 
@@ -68,6 +69,12 @@ def test_reasons_to_put_a_recording_aside(crop, tmp_path, face, rows, options, r
     with pytest.raises(MediaError, match=reason):
         crop(points=points, **options)
     assert not (tmp_path / "out" / "r.mp4").exists()
+
+
+def test_one_frame_is_no_plural(face):
+    one = TrackedFace(face[None], np.zeros(1, np.int16), np.ones(1, np.int16))
+    with pytest.raises(MediaError, match="only 1 frame at 25 a second; at least 5"):
+        check_face(one, CropOptions())
 
 
 def test_face_in_some_frames_is_interpolated(crop, face):

@@ -246,6 +246,7 @@ def test_a_failing_stage_prints_the_command_that_goes_on(recipe):
     assert done.returncode == 3
     assert "run stage 0 (data) first" in done.stderr
     assert "stage 2 (dump) failed with exit code 3" in done.stderr
+    assert "--stage 1" not in done.stderr
     assert done.stderr.rstrip().endswith(r"egs/toy/run.sh --modality video --tag a\ b --stage 2")
     assert recipe.calls[-1].startswith("msrs-dump")
 
@@ -291,3 +292,10 @@ def test_a_new_recipe_is_whole(recipe):
     listing = made / "my list.tsv"
     listing.touch()
     assert recipe.run("--dry-run", "--list", str(listing)).returncode == 0
+
+
+def test_sets_that_were_mended_are_not_made_anew(recipe):
+    done = recipe.run("--nj", "1", fail_in="msrs-validate")
+    assert done.stderr.splitlines()[-2].endswith("./run.sh --nj 1 --stage 0")
+    assert "go on with --stage 1: stage 0 writes them anew" in done.stderr
+    assert "--stage 1" not in recipe.run(fail_in="data.sh").stderr

@@ -96,10 +96,17 @@ def test_a_full_disk_is_told_with_the_file_and_leaves_no_text(tmp_path):
     with pytest.raises(DataError, match=r"nbest.partial.jsonl: the disk is full.*Free some space and start again"):
         decode_set(Filling(), spell, dump, OPTIONS, tmp_path, mark_of(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["nbest.partial.jsonl"]
-    (tmp_path / ".text.7.tmp").touch()  # of a run that was killed
     decode_set(Model(), spell, dump, OPTIONS, tmp_path, mark_of(tmp_path))
     assert len(texts(tmp_path)) == 8
-    assert not (tmp_path / ".text.7.tmp").exists()
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_what_a_killed_decoding_or_scoring_left_half_written_goes(tmp_path, is_done):
+    if is_done:
+        decode_set(Model(), spell, Dump([3]), OPTIONS, tmp_path, mark_of(tmp_path))
+    (tmp_path / ".result.7.tmp.json").touch()
+    assert is_current(tmp_path, mark_of(tmp_path)) == is_done
+    assert not (tmp_path / ".result.7.tmp.json").exists()
 
 
 def test_what_other_options_left_is_not_taken(tmp_path):

@@ -339,3 +339,30 @@ def test_a_checkpoint_of_a_model_with_other_parameters_is_told(folders, monkeypa
         save(state, path)
     with pytest.raises(TrainingError, match=r"(?s)other parameters.*finish it with the version.*encoder.gone.weight"):
         run(folders, "exp")
+
+
+def test_what_is_left_out_is_listed_with_its_reason(folders, log):
+    lines = (folders / "train/text").read_text(encoding="utf-8").splitlines()
+    names = [line.split()[0] for line in lines]
+    assert len(names) > 5
+    texts = [f"{name}\n" for name in names[:4]] + [f"{names[4]} {'A ' * 300}\n"] + [f"{line}\n" for line in lines[5:]]
+    write_text(folders / "train/text", "".join(texts))
+    run(folders, "exp")
+    listed = folders / "exp/skipped.tsv"
+    rows = [f"{name}\tan empty transcript\n" for name in names[:4]] + [f"{names[4]}\tfewer frames than tokens\n"]
+    assert listed.read_text(encoding="utf-8") == "".join(["id\treason\n", *sorted(rows)])
+    first = ", ".join(names[:3])
+    assert f"4 training utterances left out for an empty transcript: {first}, ...; {listed} lists all" in log.text
+    assert f"1 training utterance left out for fewer frames than tokens: {names[4]}; {listed} lists all" in log.text
+
+
+def test_a_resumed_run_lists_the_same_again(folders, monkeypatch):
+    lines = (folders / "train/text").read_text(encoding="utf-8").splitlines()
+    write_text(folders / "train/text", "".join([lines[0].split()[0] + "\n", *(f"{line}\n" for line in lines[1:])]))
+    stop_after(1, monkeypatch, folders)
+    listed = folders / "exp/skipped.tsv"
+    before = listed.read_bytes()
+    assert before.count(b"\n") == 2
+    listed.unlink()
+    run(folders, "exp")
+    assert listed.read_bytes() == before
