@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from msrs.batch_norm import BatchNorm1d, BatchNorm2d
-from msrs.frontends.small_maps import Conv3x3
+from msrs.frontends.conv3x3 import Conv3x3
 from msrs.lengths import pack_valid, unpack_valid
 
 

@@ -7,13 +7,7 @@ once. The zeros beyond the border are left out as well: of the 81 pairs of pixel
 """
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-# Where the products are the faster way in float32 and in bfloat16; measured on a core with AVX-512 and 2 MB of cache.
-MAX_PIXELS = 16
-MIN_CHANNEL_PAIRS = 2**16
-MIN_PICTURES = 64
+from torch import Tensor
 
 INPUT, TAP, TURNED_TAP, OUTPUT = range(4)
 
@@ -59,7 +53,7 @@ def _products(x: Tensor, weight: Tensor, rows: list[tuple[slice, ...]], columns:
     return result
 
 
-def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Args: x (N, H, W, C), weight (M, C, 3, 3). Returns: (N, H', W', M)."""
     width, channels = weight.shape[:2]
     # Two swaps of two axes: torch is several times as slow where it has to permute all three at once.
@@ -68,7 +62,7 @@ def _forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     return _products(x, taps.view(3, 3, channels, width), rows, columns)
 
 
-def _to_input(gradient: Tensor, weight: Tensor, sizes: torch.Size, stride: int) -> Tensor:
+def to_input(gradient: Tensor, weight: Tensor, sizes: torch.Size, stride: int) -> Tensor:
     """Args: gradient (N, H', W', M), weight (M, C, 3, 3), sizes H and W. Returns: (N, H, W, C)."""
     width, channels = weight.shape[:2]
     taps = weight.reshape(-1, 9).t().contiguous().flip(0)  # turned round, so that they rise with an input's outputs
@@ -76,7 +70,7 @@ def _to_input(gradient: Tensor, weight: Tensor, sizes: torch.Size, stride: int) 
     return _products(gradient, taps.view(3, 3, width, channels), rows, columns)
 
 
-def _to_weight(gradient: Tensor, x: Tensor, stride: int) -> Tensor:
+def to_weight(gradient: Tensor, x: Tensor, stride: int) -> Tensor:
     """Args: gradient (N, H', W', M), x (N, H, W, C). Returns: (M, C, 3, 3)."""
     width, channels = gradient.shape[3], x.shape[3]
     result = x.new_empty(9, width, channels)
@@ -86,64 +80,3 @@ def _to_weight(gradient: Tensor, x: Tensor, stride: int) -> Tensor:
         slopes = gradient[:, to_h, to_w].reshape(-1, width)
         torch.mm(slopes.t(), x[:, from_h, from_w].reshape(-1, channels), out=result[number])
     return result.view(9, -1).t().contiguous().view(width, channels, 3, 3)
-
-
-class SmallMaps(torch.autograd.Function):
-    """The 3x3 convolution with a border of 1 by products; sums are held in float32 or better, as in a convolution."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-        """Args: x (N, C, H, W), weight (M, C, 3, 3) of the same type, stride 1 or 2. Returns: (N, M, H', W')."""
-        ctx.save_for_backward(x, weight)
-        ctx.stride = stride
-        return _forward(x.permute(0, 2, 3, 1), weight, stride).permute(0, 3, 1, 2)
-
-    @staticmethod
-    def backward(ctx, gradient):  # noqa: D102
-        x, weight = ctx.saved_tensors
-        is_wanted = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # a gradient of these gradients is wanted (GraSP): torch's own have one
-            settings = ([ctx.stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [*is_wanted[:2], False])
-            return *torch.ops.aten.convolution_backward(gradient, x, weight, None, *settings)[:2], None
-        gradient = gradient.permute(0, 2, 3, 1).contiguous()
-        to_x = _to_input(gradient, weight, x.shape[2:], ctx.stride).permute(0, 3, 1, 2) if is_wanted[0] else None
-        to_weight = _to_weight(gradient, x.permute(0, 2, 3, 1), ctx.stride) if is_wanted[1] else None
-        return to_x, to_weight, None
-
-
-class Conv3x3(nn.Conv2d):
-    """torch's Conv2d with a 3x3 kernel, a border of 1, stride 1 or 2 and no bias; small maps by products where faster.
-
-    Either way gives the same to rounding; which one it is depends on device, type and sizes alone.
-    """
-
-    def __init__(self, channels: int, width: int, stride: int = 1):
-        super().__init__(channels, width, 3, stride, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Args: x (N, C, H, W). Returns: (N, width, H / stride, W / stride), rounded up."""
-        weight, stride = self.weight, self.stride[0]
-        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight = x.to(dtype), weight.to(dtype)
-        if not by_products(x, weight, stride):
-            return F.conv2d(x, weight, None, stride, 1)
-        with torch.autocast("cpu", enabled=False):
-            return SmallMaps.apply(x, weight, stride)
-
-
-def by_products(x: Tensor, weight: Tensor, stride: int) -> bool:
-    """Whether matrix products are the faster way. Args: x (N, C, H, W), weight (M, C, 3, 3)."""
-    num_pixels = ((x.shape[2] - 1) // stride + 1) * ((x.shape[3] - 1) // stride + 1)
-    return (
-        x.device.type == "cpu"
-        and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _has_fast_bfloat16()))
-        and num_pixels <= MAX_PIXELS
-        and weight.shape[0] * weight.shape[1] >= MIN_CHANNEL_PAIRS
-        and len(x) >= MIN_PICTURES
-    )
-
-
-def _has_fast_bfloat16() -> bool:
-    """Whether torch's matrix products in bfloat16 are more than a plain loop on this processor."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
