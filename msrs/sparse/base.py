@@ -49,6 +49,8 @@ class SparseMethod:
     # Batches over which normalisation statistics are to be estimated anew when the phase ends: for masks that were not
     # binary before, so that the network changes.
     num_settle_batches = 0
+    # Whether what the mask takes away is zero in theta during the search as well: then a sparse finish changes nothing.
+    has_exact_zeros = False
     # Whether it does with parameters that are parts (msrs.shards): it works entry by entry, and puts a tensor together
     # where it has to count or to rank.
     works_on_parts = False

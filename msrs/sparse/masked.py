@@ -21,6 +21,7 @@ class MaskedMethod(SparseMethod):
     made at those steps too, before the mask moves.
     """
 
+    has_exact_zeros = True
     needs_dense_gradient = False
 
     def __init__(self, config: Any):

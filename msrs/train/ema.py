@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from msrs.shards import own_part
-from msrs.sparse.base import DENSE, SparseMethod
+from msrs.sparse.base import DENSE, SPARSE, SparseMethod
 
 
 class RunningMean:
     """Exponential mean of weights and of normalisation statistics (Polyak and Juditsky, 1992, in its usual form).
 
-    Args: model; sparse, whose exact zeros the mean shares, and with whose phase it begins anew, for a mean across the end
-    of a mask phase would mix masks; decay a step, less during the first steps after a beginning.
+    Args: model; sparse, whose exact zeros the mean shares, and at the end of whose phase it begins anew where that changes
+    the network, for a mean across it would mix two; decay a step, less during the first steps after a beginning.
     """
 
     def __init__(self, model: nn.Module, sparse: SparseMethod, decay: float):
@@ -31,11 +31,13 @@ class RunningMean:
         return {name: value for name, value in self.model.state_dict().items() if value.is_floating_point()}
 
     def follow_phase(self) -> bool:
-        """Begin anew where the mask phase has ended since. Returns: whether it has."""
+        """Begin anew where the mask phase has ended since and changed the network. Returns: whether it was so."""
         has_ended = self.phase != self.sparse.phase
-        if has_ended:
+        goes_on = self.sparse.phase == SPARSE and self.sparse.has_exact_zeros
+        if has_ended and not goes_on:
             self.begin()
-        return has_ended
+        self.phase = self.sparse.phase
+        return has_ended and not goes_on
 
     @torch.no_grad()
     def update(self) -> None:

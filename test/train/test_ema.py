@@ -17,15 +17,21 @@ from msrs.train.options import TrainConfig
 from msrs.train.trainer import Trainer
 
 
-@pytest.fixture
-def static():
-    """A model with a fixed random mask, after the mask's first step."""
+def attached(name, finish):
+    """A model with a sparse method whose phase has three steps."""
     torch.manual_seed(0)
     model = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(8, 8), nn.BatchNorm1d(8)])})
-    options = SPARSE_METHODS["static"].Config(include=("*.0.weight",), steps=3, finish="sparse")
+    own = {"granularity": "weight", "strength": 0.1} if name == "msrs" else {}
+    options = SPARSE_METHODS[name].Config(include=("*.0.weight",), steps=3, finish=finish, **own)
     sparse = SPARSE_METHODS.build(options)
     sparse.attach(model, 10, 5, seed=1)
     return model, sparse
+
+
+@pytest.fixture
+def static():
+    """A model with a fixed random mask."""
+    return attached("static", "sparse")
 
 
 def step(model, sparse, number):
@@ -66,14 +72,28 @@ def test_zeros_of_the_mask_are_zeros_of_the_mean_in_every_phase(static):
     assert sparse.phase == "sparse"
 
 
-def test_it_begins_anew_where_the_mask_phase_ends(static):
-    model, sparse = static
+@pytest.mark.parametrize(("name", "finish"), [("static", "dense"), ("msrs", "sparse"), ("msrs", "dense")])
+def test_it_begins_anew_where_the_end_of_the_mask_phase_changes_the_network(name, finish):
+    model, sparse = attached(name, finish)
     mean = RunningMean(model, sparse, 0.9)
     for number in range(3):
         step(model, sparse, number)
         mean.update()
-    assert mean.count == 0
+    assert mean.count == 0 and sparse.phase == finish
     assert all(torch.equal(value, mean.mean[name]) for name, value in model.state_dict().items() if name in mean.mean)
+
+
+def test_it_goes_on_where_zeros_have_been_exact_all_along(static):
+    model, sparse = static
+    mean = RunningMean(model, sparse, 0.9)
+    for number in range(3):
+        before = mean.mean["blocks.0.weight"].clone()
+        step(model, sparse, number)
+        mean.update()
+    assert sparse.phase == "sparse" and mean.count == 3
+    decay = 4 / 13
+    expected = decay * before + (1 - decay) * model.state_dict()["blocks.0.weight"]
+    torch.testing.assert_close(mean.mean["blocks.0.weight"], expected)
 
 
 def test_a_killed_run_with_a_running_mean_ends_bitwise_the_same(dumps, tmp_path, monkeypatch):
