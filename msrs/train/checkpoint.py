@@ -4,6 +4,7 @@ import errno
 import pickle
 import re
 import zipfile
+import zlib
 from pathlib import Path
 
 import torch
@@ -21,9 +22,9 @@ from msrs.train.options import TrainConfig
 
 RESUME = re.compile(r"resume_(\d+)\.pt")
 EPOCH = re.compile(r"epoch_(\d+)\.pt")
-# What torch.load makes of files that are cut off, or have other bytes somewhere.
+# What zipfile and torch make of files that are cut off, or have other bytes somewhere.
 DAMAGED = (
-    *(RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile),
+    *(RuntimeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error),
     *(ValueError, TypeError, LookupError, AttributeError),
 )
 
@@ -57,6 +58,11 @@ def load(path: str | Path, is_mapped: bool = False) -> dict:
     holds anything else.
     """
     try:
+        # torch, which writes the sums of its zip files, does not look at them.
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if changed := archive.testzip():
+                    raise zipfile.BadZipFile(changed)
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except FileNotFoundError:
         raise StageError(f"{path} does not exist; run stage 4 (training) first.") from None
@@ -69,7 +75,7 @@ def load(path: str | Path, is_mapped: bool = False) -> dict:
             ) from None
         # What torch says of other files tells to switch off the guard against code in them.
         raise TrainingError(
-            f"{path}: not a whole checkpoint (cut off, or a file of another kind); take another file."
+            f"{path}: not a whole checkpoint (cut off, changed, or a file of another kind); take another file."
         ) from None
     if not isinstance(state, dict):
         raise TrainingError(f"{path}: not a whole checkpoint (a {type(state).__name__}); take another file.")

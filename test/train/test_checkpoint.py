@@ -80,6 +80,21 @@ def test_a_file_that_is_cut_off_anywhere_is_passed_over(tmp_path, length):
     assert names(tmp_path) == ["resume_00000001.pt", "resume_00000002.pt.damaged"]
 
 
+# Of values that have changed torch says nothing; a crash of the machine may leave zeros, a failing disk anything.
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_a_file_of_the_right_length_with_other_values_is_damaged(tmp_path, is_mapped):
+    for update in (1, 2):
+        save_resume(state(update) | {"w": torch.ones(50_000)}, tmp_path, update)
+    path = tmp_path / "resume_00000002.pt"
+    content = bytearray(path.read_bytes())
+    content[100_000:104_096] = bytes(4096)
+    path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"resume_00000002.pt: not a whole checkpoint"):
+        load(path, is_mapped)
+    assert newest_resume(tmp_path)["update"] == 1
+    assert names(tmp_path) == ["resume_00000001.pt", "resume_00000002.pt.damaged"]
+
+
 def test_new_checkpoints_stay_whatever_has_higher_numbers(tmp_path):
     for update in (10, 11):
         damage(tmp_path / f"resume_{update:08d}.pt")
