@@ -256,10 +256,16 @@ def _explain(cls: type, document: Document, item: dict[str, Any]) -> str:
         given = item["input"].get("type") if isinstance(item["input"], dict) else item["input"]
         if given is None:
             return f"{where}: {path} needs a `type:`, one of {', '.join(known)}."
-        near = difflib.get_close_matches(str(given), known, n=1)
+        near = difflib.get_close_matches(str(given).lower(), known, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         return f"{document.where(path + '.type')}: {path}.type is {given!r}, expected one of {', '.join(known)}{hint}"
-    return f"{where}: {path or 'configuration'}: {item['msg'].removeprefix('Value error, ')}, given {item['input']!r}."
+    expected = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "tuple_type":
+        expected = f"expected a list, such as [{item['input']}]"
+    elif item["type"] in ("dataclass_type", "model_attributes_type"):  # the latter: one of several, by its type
+        example = "key: value" if item["type"] == "dataclass_type" else f"type: {item['input'] or 'NAME'}"
+        expected = f"expected a group of options, such as {{{example}}}"
+    return f"{where}: {path or 'configuration'}: {expected}, given {item['input']!r}."
 
 
 def _members(annotation: Any) -> list[type]:

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from msrs.config import config
 from msrs.errors import ConfigError
-from msrs.ranges import Count, Positive, Share
+from msrs.ranges import Count, NotNegative, Positive, Share
 from msrs.sparse.msrs import Msrs
 from msrs.sparse.schedules import Temperature
 
@@ -36,7 +36,7 @@ class ContinuousSparsification(Msrs):
         finish: Literal["dense", "sparse"] = "sparse"
         min_density: Share = 0.0
         granularity: Literal["weight", "2:4", "neuron"] = "weight"
-        strength: float | Literal["quantile", "steered"] = "quantile"
+        strength: NotNegative | Literal["quantile", "steered"] = "quantile"
         backward: Temperature | None = None
         phi_start: float = 0.0
         phi_clamp: Positive | None = None

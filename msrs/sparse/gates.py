@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from msrs.errors import ConfigError
+from msrs.log import LOGGER
 from msrs.shards import count_true, own_part, part_like, whole
 from msrs.sparse.ranking import keep_largest
 from msrs.sparse.zeros import factor
@@ -139,6 +140,16 @@ class PairGate(WeightGate):
 
     def keep_at_least(self, share: float, margin: float, floor: float = 0.0) -> None:
         """Nothing to do: half of every tensor stays."""
+
+
+def tell_half(target_density: float) -> None:
+    """Tell where another density was asked for than the one that 2:4 has."""
+    if target_density != 0.5:
+        LOGGER.warning(
+            "sparse.target_density: %g is not what 2:4 can keep, which is half of each matrix (0.5); leave the option out, or "
+            "take granularity weight or neuron of msrs.",
+            target_density,
+        )  # fmt: skip
 
 
 def check_two_of_four(name: str, theta: Tensor) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor
 from msrs.errors import ConfigError
 from msrs.files import atomic_path
 
+ENDED = "whose mask phase has ended"
+
 
 def save_masks(masks: dict[str, Tensor], path: str | Path) -> None:
     """Write name -> bool tensor as an `.npz` of packed bits with the shapes beside them."""
@@ -31,7 +33,15 @@ def load_masks(path: str | Path) -> dict[str, Tensor]:
                 for name, shape in shapes.items()
             }
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ConfigError(f"sparse.masks: {path} is not a mask file ({error}); a finished run writes one.") from None
+        # What numpy says of other files is no help: it advises to unpickle them.
+        why = (
+            f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else "is no mask file"
+        )
+        raise ConfigError(
+            f"sparse.masks: {path} {why}; name the file masks.npz in the folder of a run {ENDED}."
+        ) from None
     if not masks:
-        raise ConfigError(f"sparse.masks: {path} holds no mask.")
+        raise ConfigError(
+            f"sparse.masks: {path} holds no mask; name the file masks.npz in the folder of a run {ENDED}."
+        )
     return {name: torch.from_numpy(mask) for name, mask in masks.items()}

@@ -9,9 +9,9 @@ from torch.optim import Optimizer
 from msrs.config import config
 from msrs.errors import ConfigError
 from msrs.log import LOGGER
-from msrs.ranges import Count, Positive, Share
+from msrs.ranges import Count, NotNegative, Positive, Share
 from msrs.sparse.base import SparseMethod
-from msrs.sparse.gates import PairGate, WeightGate, mask_slope
+from msrs.sparse.gates import PairGate, WeightGate, mask_slope, tell_half
 from msrs.sparse.logits import Logits
 from msrs.sparse.neuron import make_unit_gates
 from msrs.sparse.schedules import Temperature
@@ -70,7 +70,7 @@ class Msrs(SparseMethod):
         # lambda: a number (of each logit); quantile: of the logits' gradients over `calibration_steps`, by
         # target_density; steered: from there on raised while the density is above target_density, its sign turned while
         # it is below. With a number or a quantile the density is a result, not a setting.
-        strength: float | Literal["quantile", "steered"] = "steered"
+        strength: NotNegative | Literal["quantile", "steered"] = "steered"
         calibration_steps: Count = 50  # steps with the logits still; a tenth of the phase at most
         steering_rate: Positive = 0.1  # lambda's rise a step, in calibrated lambdas, where the density is 1 too high
         strength_per_tensor: bool = False  # one quantile a tensor, not one of all logits
@@ -80,9 +80,10 @@ class Msrs(SparseMethod):
         is_hard = config.forward.curve == "straight_through"
         if is_hard and config.phi_start <= 0 and config.granularity != "2:4":
             raise ConfigError("sparse: a straight_through forward mask needs phi_start > 0, or the model starts empty.")
-        if (config.backward or config.forward).curve == "straight_through":
+        backward = config.backward or config.forward
+        if backward.curve == "straight_through" or (backward.curve == "constant" and backward.start == 0):
             raise ConfigError(
-                "sparse.backward: a gradient needs a finite temperature; straight_through is for forward."
+                "sparse.backward: a gradient needs a finite temperature above 0; straight_through is for forward."
             )
         if config.phi_start < 0 and config.rescale and not self.has_constant_scale:
             raise ConfigError(
@@ -117,10 +118,26 @@ class Msrs(SparseMethod):
                 "sparse.steps: a mask phase of 1 step ends before a logit has moved, for it goes to the calibration, and "
                 f"logits that start at {config.phi_start:g} keep no weight; take a longer phase or a number for strength."
             )
+        self.tell_if_still(strength.num_steps)
+        if config.granularity == "2:4":
+            tell_half(config.target_density)
         moving = (self.num_steps - strength.num_steps) / (2 if config.update == "alternate" else 1)
         self.logits = Logits(
             self.make_gates(model), strength, config.phi_optimizer, config.phi_lr or config.phi_travel / max(moving, 1),
             config.phi_clamp, config.min_density, config.phi_start,
+        )  # fmt: skip
+
+    def tell_if_still(self, num_calibration: int) -> None:
+        """Tell where no logit moves in the phase: it ends with the calibration, or before the logits' turn."""
+        length, rest = self.config.alternate_steps, range(num_calibration, self.num_steps)
+        if not rest:
+            cause = "finding lambda (sparse.strength) takes all of it; take a longer one (sparse.epochs, sparse.steps)"
+        elif self.config.update == "alternate" and not any(step // length % 2 for step in rest):
+            cause = f"that has no turn of the logits (sparse.alternate_steps: {length}); take fewer, or a longer phase"
+        else:
+            return
+        LOGGER.warning(
+            "the mask of %s never moves in a phase of %d steps: %s.", self.config.type, self.num_steps, cause
         )  # fmt: skip
 
     def make_gates(self, model: nn.Module) -> dict[str, WeightGate]:

@@ -35,7 +35,12 @@ class GradualPruning(MaskedMethod):
         scope: Literal["global", "layer"] = "global"  # rank all tensors together, or prune each to the same density
 
     def start(self, model: nn.Module) -> None:
-        """Check the order. Raises: ConfigError where the last pruning would come before the first."""
+        """Check the order. Raises: ConfigError where the last pruning would come before the first, or add weights."""
+        if self.config.start_density < self.config.target_density:
+            raise ConfigError(
+                f"sparse.start_density: {self.config.start_density:g} is below sparse.target_density, "
+                f"{self.config.target_density:g}, and pruning only takes weights away; raise the one or lower the other."
+            )
         if self.config.start > self.config.end:
             raise ConfigError(
                 f"sparse.start: {self.config.start:g} is after sparse.end, {self.config.end:g}; prune from start to end."

@@ -1,13 +1,12 @@
 """Curves over the steps of a mask's life: temperatures, drop rates, densities. Pure functions, checked by hand."""
 
 import math
-from typing import Annotated, Literal
+from typing import Literal
 
 import pydantic
 
 from msrs.config import config
-
-NotNegative = Annotated[float, pydantic.Field(ge=0)]
+from msrs.ranges import NotNegative, Share
 
 
 def geometric(start: float, end: float, index: float, count: float) -> float:
@@ -56,7 +55,7 @@ class Temperature:
     curve: Literal["constant", "geometric", "two_stage", "straight_through"] = "geometric"
     start: NotNegative = 1.0
     end: NotNegative = 200.0
-    switch: float = 0.5
+    switch: Share = 0.5
     per_epoch: bool = False  # move once an epoch, as the code of continuous sparsification does, not every step
 
     @pydantic.model_validator(mode="after")

@@ -6,9 +6,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from msrs.config import config
-from msrs.ranges import Share
+from msrs.ranges import NotNegative, Share
 from msrs.sparse.base import SparseMethod
-from msrs.sparse.gates import check_two_of_four, two_of_four
+from msrs.sparse.gates import check_two_of_four, tell_half, two_of_four
 from msrs.sparse.zeros import factor, mask_gradients, mask_moments, mask_weights
 
 
@@ -28,10 +28,11 @@ class TwoFour(SparseMethod):
         type: Literal["sr_ste"] = "sr_ste"
         start: Share = 0.0  # share of the phase before which the model is dense
         choose: Literal["always", "once"] = "always"  # the mask anew every step, or once at `start`
-        decay: float = 2e-4  # pull of masked weights to zero (the paper's value, under SGD)
+        decay: NotNegative = 2e-4  # pull of masked weights to zero (the paper's value, under SGD)
 
     def start(self, model: nn.Module) -> None:
         """Check that groups of four fit."""
+        tell_half(self.config.target_density)
         for name, parameter in self.params.items():
             check_two_of_four(name, parameter)
 

@@ -67,6 +67,11 @@ def parse(text: str) -> Model:
         ("lr: [1, 2", "conf/train.yaml:"),
         ("lr: .nan", "conf/train.yaml:1: lr: "),
         ("names:\n- a\n- 3.5", "conf/train.yaml:3: names.1: "),
+        (
+            "encoder: conformer",
+            "conf/train.yaml:1: encoder: expected a group of options, such as {type: conformer}, given",
+        ),
+        ("names: a", "conf/train.yaml:1: names: expected a list, such as [a], given 'a'."),
         ("betas: []", "conf/train.yaml:1: betas: expected more values, given []."),
         ("lr: 1\nbetas: [0.9]", "conf/train.yaml:2: betas: expected more values, given [0.9]."),
     ],

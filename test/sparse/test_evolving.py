@@ -167,6 +167,13 @@ def test_pruning_that_ends_before_it_starts_is_refused(make_tagger, make_method)
         make_method("gmp", make_tagger(), start=0.8, end=0.2)
 
 
+@pytest.mark.parametrize(("name", "keys"), [("gmp", {"start_density": 0.3}), ("granet", {"target_density": 0.6})])
+def test_pruning_that_would_have_to_add_weights_is_refused(name, keys, make_tagger, make_method):
+    with pytest.raises(ConfigError, match="sparse.start_density: 0.[35] is below sparse.target_density, 0.[56]"):
+        make_method(name, make_tagger(), **{"target_density": 0.5, **keys})
+    make_method(name, make_tagger(), target_density=0.5, start_density=0.5)
+
+
 @pytest.mark.parametrize(("name", "keys"), [("rigl", {"steps": 12}), ("set", {"steps": 6}), ("rigl", {"interval": 99})])
 def test_a_mask_that_will_never_move_is_told(name, keys, make_tagger, make_method, caplog):
     make_method(name, make_tagger(), total_steps=60, **keys)

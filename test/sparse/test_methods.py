@@ -334,6 +334,12 @@ def test_yaml_keys_reach_the_method_and_mistakes_are_told():
         "type: msrs, forward: {start: 0}": "above 0",
         "type: msrs, forward: {end: 0}": "above 0",
         "type: msrs, backward: {curve: constant, start: -1}": "start",
+        "type: msrs, forward: {curve: two_stage, switch: 5}": "switch",
+        "type: msrs, strength: -1": "strength",
+        "type: sr_ste, decay: -1": "decay",
+        "type: msrs, include: 'encoder.*'": r"include: expected a list, such as \[encoder",
+        "type: msrs, forward: 200": "forward: expected a group of options, such as {key: value}, given 200",
+        "type: RIGL": "did you mean rigl",
     }.items():
         with pytest.raises(ConfigError, match=rf"train.yaml:1: .*{message}"):
             read(text)

@@ -238,8 +238,9 @@ def test_a_steered_lambda_reaches_the_target_density(target, make_tagger, make_m
 
 
 def test_impossible_temperatures_are_refused():
-    hard = Temperature(curve="straight_through")
-    for keys in ({"backward": hard}, {"forward": hard, "backward": None}, {"forward": hard, "phi_start": 0.0}):
+    hard, still = Temperature(curve="straight_through"), Temperature(curve="constant", start=0.0)
+    for keys in ({"backward": hard}, {"forward": hard, "backward": None}, {"forward": hard, "phi_start": 0.0},
+                 {"backward": still}, {"forward": still, "backward": None}):  # fmt: skip
         with pytest.raises(ConfigError, match="sparse"):
             SPARSE_METHODS.build(Msrs.Config(**keys))
 
@@ -297,3 +298,30 @@ def test_a_phase_that_could_only_end_with_an_empty_model_is_refused(make_tagger,
         make_method("continuous", make_tagger(), steps=1)
     for keys in ({"strength": 0.0}, {"phi_start": 0.1}, {"steps": 2}):
         make_method("continuous", make_tagger(), **{"steps": 1, **keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"update": "alternate", "alternate_steps": 60}, "sparse.alternate_steps"),
+        ({"update": "alternate", "steps": 2, "alternate_steps": 2}, "sparse.alternate_steps"),
+        ({"steps": 1}, "sparse.steps"),
+    ],
+)
+def test_logits_whose_turn_never_comes_are_told(keys, message, make_tagger, make_method, caplog):
+    make_method("msrs", make_tagger(), total_steps=60, strength="steered", **keys)
+    assert "the mask of msrs never moves" in caplog.text
+    assert message in caplog.text
+    caplog.clear()
+    make_method("msrs", make_tagger(), total_steps=60, strength="steered", **keys | {"alternate_steps": 1, "steps": 3})
+    assert "never moves" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["msrs", "continuous", "sr_ste"])
+def test_a_density_that_two_of_four_cannot_have_is_told(name, make_tagger, make_method, caplog):
+    keys = {} if name == "sr_ste" else {"granularity": "2:4"}
+    make_method(name, make_tagger(), target_density=0.1, **keys)
+    assert "sparse.target_density: 0.1 is not what 2:4 can keep" in caplog.text
+    caplog.clear()
+    make_method(name, make_tagger(), target_density=0.5, **keys)
+    assert not caplog.text
