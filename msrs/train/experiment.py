@@ -158,7 +158,7 @@ def has_ended(exp: Path, fingerprint: dict[str, Any], average: int) -> bool:
         raise TrainingError(
             f"{checkpoints}: models of a run ({', '.join(found)}) without a resume checkpoint to go on from; a new run would "
             f"destroy them. Put its newest resume_N.pt back, give the new run a folder of its own (--tag of run.sh, --exp "
-            f"of msrs-train), or delete this one."
+            f"of msrs-train), or begin anew here by --from-scratch, which sets this one aside."
         )
     return False
 
@@ -169,7 +169,8 @@ def refuse_changes(exp: Path, before: dict[str, Any] | str, fingerprint: dict[st
         shown = told if len(told) <= SHOWN_CHANGES else [*told[:SHOWN_CHANGES], f"{len(told) - SHOWN_CHANGES} more"]
         raise TrainingError(
             f"{exp}: the run in this folder was begun with other data or options: {'; '.join(shown)}. Give the new run "
-            f"a folder of its own (--tag of run.sh, --exp of msrs-train), or delete this one."
+            f"a folder of its own (--tag of run.sh, --exp of msrs-train), or begin anew here by --from-scratch, which sets "
+            f"this one aside."
         )
 
 

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from msrs.data.cut import FPS
 from msrs.data.dataset import UtteranceDataset
+from msrs.errors import TrainingError
 from msrs.files import write_text
 
 NAME = "data.json"
@@ -29,11 +31,23 @@ def write_record(exp: Path, train_set: UtteranceDataset, dev_set: UtteranceDatas
 
 def recorded_origin(exp: Path) -> list[str]:
     """The files that a run's weights come from (--init); none where its folder does not say."""
-    path = exp / NAME
-    return json.loads(path.read_text(encoding="utf-8")).get("init", []) if path.exists() else []
+    return _read(exp).get("init", [])
 
 
 def longest_seconds(exp: str | Path) -> float | None:
     """The longest utterance that a run was trained on; None where its folder does not say."""
-    path = Path(exp) / NAME
-    return json.loads(path.read_text(encoding="utf-8"))["train"]["longest_seconds"] if path.exists() else None
+    return _read(Path(exp)).get("train", {}).get("longest_seconds")
+
+
+def _read(exp: Path) -> dict[str, Any]:
+    """The record, empty where there is none. Raises: TrainingError where the file holds something else."""
+    path = exp / NAME
+    if not path.exists():
+        return {}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = None
+    if not isinstance(record, dict):
+        raise TrainingError(f"{path} is damaged; delete it: it only says what the run was trained on.")
+    return record
