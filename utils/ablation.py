@@ -17,6 +17,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -121,12 +122,12 @@ def make_runs(listed: RunList, exp: Path, only: Sequence[str]) -> list[Run]:
     runs = []
     for seed in listed.seeds:
         for name in listed.runs:
-            settings = {**listed.settings, **resolve(listed, name)}
-            words = [f"{key}={_text(value)}" for key, value in settings.items()]
-            words = [word.replace("{exp}", str(exp)).replace("{seed}", str(seed)) for word in words]
-            needs = tuple(Path(word.partition("=")[2]) for word in words if word.endswith(MADE_BY))
+            text = json.dumps({**listed.settings, **resolve(listed, name)}, ensure_ascii=False)
+            text = text.replace("{exp}", json.dumps(str(exp), ensure_ascii=False)[1:-1]).replace("{seed}", str(seed))
+            words = tuple(f"{key}={_text(value)}" for key, value in json.loads(text).items())
+            needs = tuple(Path(path) for path in re.findall(rf'"([^"]*{re.escape(MADE_BY)})"', text))
             if not only or name in only:
-                runs.append(Run(name, seed, exp / f"{name}_{seed}", tuple(words), needs))
+                runs.append(Run(name, seed, exp / f"{name}_{seed}", words, needs))
     return runs
 
 
@@ -143,7 +144,8 @@ def resolve(listed: RunList, name: str, seen: tuple[str, ...] = ()) -> Settings:
 
 def _text(value: Any) -> str:
     """A value as `--train-args` takes it, which cuts its words at spaces outside of quotes."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    is_plain = isinstance(value, str) and not any(map(str.isspace, value))
+    return value if is_plain else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def work(options: argparse.Namespace) -> int:
@@ -305,6 +307,7 @@ def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
     """Train and decode one run. Returns: what has become of it."""
     if is_done(run, options):
         return "done before"
+    (run.exp / "failed.txt").unlink(missing_ok=True)  # of an earlier start; a run that is at work has not failed
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
     write_text(run.exp / "steps.json", json.dumps(commands_of(run, listed, options)))
     with open(run.exp / "ablation.log", "ab") as log:
@@ -317,7 +320,6 @@ def train_one(run: Run, listed: RunList, options: argparse.Namespace) -> str:
         text = (run.exp / "ablation.log").read_text(encoding="utf-8", errors="replace")
         write_text(run.exp / "failed.txt", "\n".join(text.splitlines()[-20:]) + "\n")
         return "FAILED"
-    (run.exp / "failed.txt").unlink(missing_ok=True)
     return "done"
 
 
@@ -369,16 +371,15 @@ def write_results(
     kept = {name: kept[name] for name, count in made_of.items() if count > len(outcomes.get(name, ()))}
     outcomes = {name: () if name in kept else runs for name, runs in outcomes.items()}
     command = f"local/ablation --list {options.list} --feats {options.feats}"
-    made = f"Made by `{command}` (`--table-only` writes it anew); "
-    made += (
-        f"[the list]({Path(os.path.relpath(options.list, options.out)).as_posix()}) has the settings of each method."
-    )
+    there = Path(os.path.relpath(options.list, options.out)).as_posix()
+    made = f"Made by `{command}` (`--table-only` writes it anew); [the list]({there}) has the settings of each method."
     parts = [f"# {listed.title}", made,
              plateau_table(outcomes, [options.dev_set, *options.test_sets], kept)]  # fmt: skip
     order = list(dict.fromkeys(label for labels in listed.plots.values() for label in labels))
     for name, labels in listed.plots.items():
         folder = options.out / options.list.stem / name
-        groups = {label: [outcome.exp for outcome in outcomes[label]] for label in labels if outcomes.get(label)}
+        begun = {label: [run.exp for run in outcomes.get(label, ()) if run.updates] for label in labels}
+        groups = {label: folders for label, folders in begun.items() if folders}
         if folder.is_dir() and not kept.keys().isdisjoint(labels):
             pictures = [folder / f"{stem}.png" for stem in PICTURES if (folder / f"{stem}.png").exists()]
         else:

@@ -48,6 +48,13 @@ def test_without_time_a_step_is_left_for_the_next_start(tmp_path):
     assert "Not done yet." in (tmp_path / "gpu.md").read_text(encoding="utf-8")
 
 
+def test_a_dump_without_its_tokens_is_refused(tmp_path):
+    told = run(tmp_path / "out", "--seconds", "0", "--dump", str(tmp_path))
+    assert told.returncode == 2
+    assert "--dump and --tokens-root go together" in told.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_peer_that_is_none_is_told(tmp_path):
     words = ["--tiny", "--steps", "1", "--batch", "1", "--frames", "8", "--precisions", "float32", "--threads", "1"]
     command = [sys.executable, str(ROOT / "tools/bench/train.py"), *words, "--peer", str(tmp_path)]

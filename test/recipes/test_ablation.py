@@ -16,6 +16,7 @@ import pytest
 from msrs import config
 from msrs.data.ark import ArkWriter
 from msrs.errors import ConfigError, MsrsError, StageError
+from msrs.report.compare import draw_comparison
 from msrs.report.plateau import rows_of
 from msrs.text.normalise import find_rules
 from msrs.text.tokenizer import train_tokenizer
@@ -196,6 +197,21 @@ def test_placeholders_are_filled_and_needs_are_found(recipe):
     assert "optim.lr=1" in runs[1].settings
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_folder_with_a_space_is_one_word_to_training_and_is_waited_for(recipe, nested):
+    mask = "{exp}/found_{seed}/masks.npz"
+    settings = {"sparse": {"type": "control_mask", "masks": mask}} if nested else {"sparse.type": "control_mask"}
+    if not nested:
+        settings["sparse.masks"] = mask
+    listed = config.load(door.RunList, recipe / "conf/ablation/list.yaml")
+    listed = dataclasses.replace(listed, runs={"found": {}, "again": settings})
+    (run,) = door.make_runs(listed, Path("my exp/x"), ["again"])
+    typed = config.split_words("--train-args", run.settings)
+    options = config.load(TrainConfig, recipe / "conf/ablation/tiny.yaml", typed)
+    assert options.sparse.masks == "my exp/x/found_1/masks.npz"
+    assert run.needs == (Path(options.sparse.masks),)
+
+
 @pytest.mark.parametrize("model", ["nobody", "again"])
 def test_a_run_is_like_another_of_the_list(recipe, model):
     listed = config.load(door.RunList, recipe / "conf/ablation/list.yaml")
@@ -267,7 +283,7 @@ def pretend(recipe, monkeypatch):
         settings = [*command[command.index("--train-args") + 1 :], "modality=video", "seed=1"]
         options = config.load(TrainConfig, "conf/ablation/tiny.yaml", settings)
         (folder / "config.yaml").write_text(config.to_yaml(options))
-        (folder / "metrics.jsonl").write_text("")
+        (folder / "metrics.jsonl").write_text('{"kind": "train", "num_updates": 1, "loss": 1.0}\n')
         for name in ("dev", "test"):
             (folder / "decode_ablation" / name).mkdir(parents=True)
             (folder / "decode_ablation" / name / "result.json").write_text('{"words": {"rate": 12.0}}')
@@ -319,6 +335,15 @@ def test_a_mask_that_no_run_makes_costs_the_table_of_the_others_nothing(recipe, 
     assert rows_of((recipe / "results/list.md").read_text())["dense"][-1] == "12.0"
 
 
+def test_a_run_that_fails_before_its_first_update_costs_the_others_no_page(recipe, pretend, monkeypatch):
+    monkeypatch.setattr(door, "draw_comparison", draw_comparison)
+    path = recipe / "conf/ablation/list.yaml"
+    path.write_text(LIST.replace("plots: {", "plots: {lost: [found], "))
+    (recipe / "exp/ablation/list/found_1/metrics.jsonl").write_text("")
+    assert door.work(door.parser().parse_args(["--list", str(path), "--only", "dense", "found"])) == 1
+    assert set(rows_of((recipe / "results/list.md").read_text())) == {"dense", "found"}
+
+
 def test_a_stopped_run_has_not_failed(recipe, monkeypatch):
     options = door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--only", "dense"])
     for code in (130, 143, -2, -15):
@@ -331,3 +356,13 @@ def test_a_stopped_run_has_not_failed(recipe, monkeypatch):
             door.work(options)
         assert (recipe / "exp/ablation/list/dense_1/steps.json").is_file()
         assert not (recipe / "exp/ablation/list/dense_1/failed.txt").exists()
+
+
+def test_a_run_that_failed_before_and_is_stopped_has_not_failed(recipe, monkeypatch):
+    folder = recipe / "exp/ablation/list/dense_1"
+    folder.mkdir(parents=True)
+    (folder / "failed.txt").write_text("out of memory\n")
+    (folder / "metrics.jsonl").write_text("")
+    monkeypatch.setattr(door.subprocess, "run", lambda *words, **keys: subprocess.CompletedProcess(words, 130))
+    with pytest.raises(StageError, match="no run has come to its end yet"):
+        door.work(door.parser().parse_args(["--list", "conf/ablation/list.yaml", "--only", "dense"]))

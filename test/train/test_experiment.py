@@ -270,7 +270,9 @@ def test_models_are_not_destroyed_where_resume_checkpoints_are_gone(folders, mon
     average = folders / "exp/checkpoints/average.pt"
     average.rename(folders / "average.pt")
     before = contents(folders / "exp")
-    with pytest.raises(TrainingError, match=r"models of a run \(epoch_00002.pt\) without a resume.*--tag.*--from-scratch"):
+    with pytest.raises(
+        TrainingError, match=r"models of a run \(epoch_00002.pt\) without a resume.*--tag.*--from-scratch"
+    ):
         run(folders, "exp")
     assert contents(folders / "exp") == before
     for path in average.parent.iterdir():

@@ -35,6 +35,11 @@ while [[ $# -gt 0 ]]; do
     esac
 done
 
+if [[ (-n $dump && -z $tokens) || (-z $dump && -n $tokens) ]]; then
+    printf 'gpu.sh: --dump and --tokens-root go together: give both, or none to leave out the list of runs\n' >&2
+    exit 2
+fi
+
 python=${PYTHON:-python}
 bench=$root/tools/bench
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
