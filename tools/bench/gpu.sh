@@ -66,8 +66,8 @@ step() {
         mv "$out/$name.part" "$out/$name.json"
         sed 's/^/   /; $d' "$out/$name.log"
     else
-        printf '   failed or out of time; the last lines of %s:\n' "$out/$name.err"
-        tail -n 5 "$out/$name.err" | sed 's/^/   /'
+        printf '   failed or out of time; the last lines of %s.log and .err:\n' "$out/$name"
+        tail -q -n 8 "$out/$name.log" "$out/$name.err" | cut -c 1-200 | sed 's/^/   /'
         failed+=("$name")
     fi
 }

@@ -8,6 +8,7 @@ import argparse
 import copy
 import dataclasses
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 
@@ -25,6 +26,8 @@ from msrs.optim.optimizers import OptimizerConfig, make_optimizer
 # Largest relative difference of the gradients that is still rounding.
 TOLERANCES = {"float32": 1e-3, "bfloat16": 0.3}
 FRAMES, SIDE_PX = (20, 11, 15), 48
+# A ReLU that rounding carries over its kink turns a small batch's gradient by 1e-3: the median of several batches counts.
+NUM_BATCHES = 3
 V = 20
 
 
@@ -41,9 +44,9 @@ def make_model(**options: object) -> Recogniser:
     return Recogniser(RecogniserConfig(**parts), "audiovisual", V)
 
 
-def make_batch(dtype: torch.dtype) -> Batch:
+def make_batch(dtype: torch.dtype, seed: int = 1) -> Batch:
     """Three clips of different length."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
     lengths = torch.tensor(FRAMES)
     names = [str(frames) for frames in FRAMES]
     video = torch.randn(len(FRAMES), max(FRAMES), SIDE_PX, SIDE_PX, generator=generator).to(dtype)
@@ -64,8 +67,9 @@ def gradients(model: Recogniser, batch: Batch, precision: str = "") -> tuple[flo
 
 
 def compare_gradients(device: str, with_compiled: bool) -> list[dict[str, object]]:
-    """A row a path: relative difference of loss and gradients."""
-    reference_loss, reference = gradients(make_model().double(), make_batch(torch.float64))
+    """A row a path: relative difference of loss and gradients, medians over the batches."""
+    seeds = range(1, NUM_BATCHES + 1)
+    references = [gradients(make_model().double(), make_batch(torch.float64, seed)) for seed in seeds]
     paths = [(name, precision) for precision in TOLERANCES for name in ("plain", "checkpoint", "compiled")]
     rows = []
     for name, precision in paths:
@@ -75,11 +79,16 @@ def compare_gradients(device: str, with_compiled: bool) -> list[dict[str, object
         if name == "compiled":
             for block in (*model.video_encoder.blocks, *model.audio_encoder.blocks, *model.decoder.blocks):
                 block.compile(dynamic=False)
-        loss, found = gradients(model, make_batch(torch.float32).to(device), precision)
-        error = float((found - reference).norm() / reference.norm())
+        errors, loss_errors = [], []
+        for seed, (reference_loss, reference) in zip(seeds, references, strict=True):
+            model.zero_grad()
+            loss, found = gradients(model, make_batch(torch.float32, seed).to(device), precision)
+            errors.append(float((found - reference).norm() / reference.norm()))
+            loss_errors.append(abs(loss - reference_loss) / reference_loss)
+        error = statistics.median(errors)
         rows.append({
-            "path": f"{name}, {precision}", "loss_error": abs(loss - reference_loss) / reference_loss,
-            "error": error, "tolerance": TOLERANCES[precision], "is_equal": error < TOLERANCES[precision],
+            "path": f"{name}, {precision}", "loss_error": statistics.median(loss_errors), "error": error,
+            "largest_error": max(errors), "tolerance": TOLERANCES[precision], "is_equal": error < TOLERANCES[precision],
         })  # fmt: skip
     return rows
 
